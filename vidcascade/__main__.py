@@ -1,0 +1,5 @@
+"""`python -m vidcascade`."""
+
+from vidcascade.cli.main import main
+
+main()
