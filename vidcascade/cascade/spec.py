@@ -19,7 +19,7 @@ from vidcascade.errors import UsageError
 
 StageKind = Literal["base", "bridge", "refiner"]
 DType = Literal["float32", "bfloat16", "float16"]
-SchedulerName = Literal["flow_euler", "flow_heun", "unipc", "dpmpp", "ddim"]
+SchedulerName = Literal["flow_euler", "unipc", "dpmpp", "ddim"]
 
 _KIND_ORDER = ("base", "bridge", "refiner")
 

@@ -1,0 +1,115 @@
+"""The network's contracts, on a tiny real one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from vidcascade.nn.attention import Attention, rotate
+from vidcascade.nn.denoiser import SpaceTimeDenoiser
+
+
+def build(**settings: object) -> SpaceTimeDenoiser:
+    torch.manual_seed(0)
+    config = {"channels": (16, 32), "depths": (1, 1), "head_dim": 16, "text_width": 8} | settings
+    net = SpaceTimeDenoiser(**config).eval()  # type: ignore[arg-type]
+    for parameter in net.parameters():  # zero-initialised outputs would hide everything
+        torch.nn.init.normal_(parameter, std=0.1) if not parameter.any() else None
+    return net
+
+
+def inputs(batch: int = 2, frames: int = 3, side: int = 16) -> dict[str, torch.Tensor]:
+    g = torch.Generator().manual_seed(1)
+    return {
+        "sample": torch.randn(batch, frames, 3, side, side, generator=g),
+        "sigma": torch.rand(batch, generator=g),
+        "text": torch.randn(batch, 5, 8, generator=g),
+        "text_mask": torch.ones(batch, 5, dtype=torch.bool),
+    }
+
+
+@torch.no_grad()
+def test_samples_of_a_batch_do_not_touch_each_other() -> None:
+    net, given = build(), inputs()
+    both = net(**given)
+    one = net(**{key: value[:1] for key, value in given.items()})
+    assert both.shape == given["sample"].shape
+    torch.testing.assert_close(both[:1], one, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_every_input_is_heard() -> None:
+    net = build(cond_channels=2, frame_times=True)
+    given = inputs() | {"cond": torch.zeros(2, 3, 2, 16, 16), "augmentation": torch.zeros(2)}
+    given["positions"] = torch.arange(3.0).expand(2, 3)
+    before = net(**given)
+    for key in ("sigma", "cond", "augmentation", "text", "positions"):
+        # A constant is normalised away from token states, so those are reversed instead.
+        other = given[key].flip(-1) if key == "text" else given[key] + 0.5
+        changed = net(**(given | {key: other}))
+        assert (changed - before).abs().max() > 1e-4, key
+    masked = given["text_mask"].clone()
+    masked[:, -1] = False
+    assert (net(**(given | {"text_mask": masked})) - before).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_masked_tokens_do_not_count() -> None:
+    net, given = build(), inputs()
+    given["text_mask"][:, 3:] = False
+    other = given["text"].clone()
+    other[:, 3:] = 9.0
+    torch.testing.assert_close(net(**given), net(**(given | {"text": other})))
+
+
+@torch.no_grad()
+def test_temporal_layers_start_as_the_identity() -> None:
+    torch.manual_seed(0)
+    net = SpaceTimeDenoiser(channels=(16, 32), depths=(1, 1), head_dim=16).eval()
+    torch.nn.init.normal_(net.head.weight, std=0.1)
+    given = inputs()
+    video = net(given["sample"], given["sigma"])
+    frame = net(given["sample"][:, 1:2], given["sigma"])
+    torch.testing.assert_close(video[:, 1:2], frame, atol=1e-5, rtol=1e-4)
+
+
+def test_saving_and_loading_keeps_every_weight(tmp_path: Path) -> None:
+    net = build()
+    net.save_pretrained(tmp_path)
+    assert {file.suffix for file in tmp_path.iterdir()} == {".json", ".safetensors"}
+    again = SpaceTimeDenoiser.from_pretrained(tmp_path)
+    for key, value in net.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[key], value)
+
+
+@torch.no_grad()
+def test_attention_takes_more_than_65536_sequences() -> None:
+    layer = Attention(16, head_dim=8, rotary=True, zero_init=False)
+    tokens = torch.randn(65_540, 2, 16)
+    positions = torch.arange(2.0).expand(65_540, 2)
+    out = layer(tokens, positions=positions)
+    ends = torch.cat((tokens[:3], tokens[-3:]))
+    torch.testing.assert_close(torch.cat((out[:3], out[-3:])), layer(ends, positions=positions[:6]))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("backend", ["native", "_native_math"])
+def test_attention_backends_agree(backend: str) -> None:
+    net, given = build(), inputs()
+    want = net(**given)
+    try:
+        net.set_attention_backend(backend)
+        torch.testing.assert_close(net(**given), want, atol=1e-4, rtol=1e-3)
+    finally:
+        net.set_attention_backend("native")
+
+
+def test_rotation_depends_on_differences_only() -> None:
+    q, k = torch.randn(1, 1, 1, 8), torch.randn(1, 1, 1, 8)
+
+    def score(i: float, j: float) -> torch.Tensor:
+        return (rotate(q, torch.tensor([[i]])) * rotate(k, torch.tensor([[j]]))).sum()
+
+    torch.testing.assert_close(score(1, 4), score(6, 9), atol=1e-5, rtol=1e-4)

@@ -1,0 +1,96 @@
+"""Multi-head attention through diffusers' dispatch, in chunks that any kernel accepts."""
+
+from __future__ import annotations
+
+import torch
+from diffusers.models.attention import AttentionModuleMixin
+from diffusers.models.attention_dispatch import dispatch_attention_fn
+from torch import Tensor, nn
+
+# Temporal attention folds H·W into the batch, and CUDA kernels launch at most 65,535 blocks along
+# that axis; chunking keeps any backend usable at any size.
+MAX_BATCH = 32_768
+
+
+class DispatchProcessor:
+    """Carries the backend that ``ModelMixin.set_attention_backend`` chooses."""
+
+    def __init__(self) -> None:
+        self._attention_backend = None
+        self._parallel_config = None
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """Attend: query (N, L, H, D), key and value (N, S, H, D), mask (N, S) bool or None."""
+        outs = []
+        for start in range(0, query.shape[0], MAX_BATCH):
+            part = slice(start, start + MAX_BATCH)
+            outs.append(
+                dispatch_attention_fn(
+                    query[part],
+                    key[part],
+                    value[part],
+                    attn_mask=None if mask is None else mask[part, None, None, :],
+                    backend=self._attention_backend,
+                )
+            )
+        return outs[0] if len(outs) == 1 else torch.cat(outs)
+
+
+class Attention(nn.Module, AttentionModuleMixin):
+    """Self- or cross-attention with RMS-normalised queries and keys (Dehghani et al. 2023).
+
+    Args:
+        width: channels C of the tokens.
+        context_width: channels of the context for cross-attention, or None for self-attention.
+        head_dim: channels of each head; must divide ``width``.
+        rotary: rotate queries and keys by their positions (Su et al. 2021).
+        zero_init: start as the identity of the residual branch (output weights at zero).
+    """
+
+    def __init__(
+        self,
+        width: int,
+        context_width: int | None = None,
+        head_dim: int = 64,
+        rotary: bool = False,
+        zero_init: bool = True,
+    ) -> None:
+        super().__init__()
+        self.head_dim = head_dim
+        self.rotary = rotary
+        self.to_q = nn.Linear(width, width, bias=False)
+        self.to_kv = nn.Linear(context_width or width, 2 * width, bias=False)
+        self.norm_q = nn.RMSNorm(head_dim, eps=1e-6)
+        self.norm_k = nn.RMSNorm(head_dim, eps=1e-6)
+        self.to_out = nn.Linear(width, width, bias=False)
+        if zero_init:
+            nn.init.zeros_(self.to_out.weight)
+        self.processor = DispatchProcessor()
+
+    def forward(
+        self,
+        tokens: Tensor,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
+        """Tokens (N, L, C), context (N, S, D), mask (N, S) bool, positions (N, L) → (N, L, C)."""
+        context = tokens if context is None else context
+        query = self.to_q(tokens).unflatten(-1, (-1, self.head_dim))
+        key, value = self.to_kv(context).unflatten(-1, (2, -1, self.head_dim)).unbind(-3)
+        query, key = self.norm_q(query), self.norm_k(key)
+        if self.rotary and positions is not None:
+            query, key = rotate(query, positions), rotate(key, positions)
+        out = self.processor(query.to(value.dtype), key.to(value.dtype), value, mask)
+        return self.to_out(out.flatten(-2))
+
+
+def rotate(heads: Tensor, positions: Tensor, max_period: float = 64.0) -> Tensor:
+    """Rotary embedding: heads (N, L, H, D) turned by positions (N, L), in units of frames."""
+    half = heads.shape[-1] // 2
+    exponents = torch.arange(half, device=heads.device, dtype=torch.float32) / half
+    angles = positions.float()[..., None] * max_period**-exponents
+    cos, sin = angles.cos()[:, :, None], angles.sin()[:, :, None]
+    first, second = heads.float().chunk(2, dim=-1)
+    turned = torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+    return turned.to(heads.dtype)

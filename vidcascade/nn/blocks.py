@@ -1,0 +1,150 @@
+"""The blocks of the space-time denoiser. Feature maps are (N, C, H, W) with N = batch · frames.
+
+Norms work on each pixel's channels alone, never over space or time, so that a block gives the
+same answer for a crop, a window or a whole clip (but for borders).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from vidcascade.nn.attention import Attention
+
+
+class MatrixConv2d(nn.Module):
+    """A 3 × 3 convolution whose weight is kept as a matrix (out, in · 9).
+
+    Matrix optimisers such as Muon (Jordan et al. 2024) then see it as what it is: a linear map.
+    """
+
+    def __init__(self, inputs: int, outputs: int, gain: float = 1.0) -> None:
+        super().__init__()
+        self.shape = (outputs, inputs, 3, 3)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs * 9) * gain / math.sqrt(inputs * 9))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) → (N, out, H, W)."""
+        weight = self.weight.view(self.shape).to(memory_format=torch.channels_last)
+        return F.conv2d(x, weight, self.bias, padding=1)
+
+
+class PixelNorm(nn.Module):
+    """RMS norm over the channels of each pixel (Zhang & Sennrich 2019)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → the same shape and dtype."""
+        last = x.permute(0, 2, 3, 1)
+        return F.rms_norm(last, last.shape[-1:], self.weight.to(x.dtype), 1e-6).permute(0, 3, 1, 2)
+
+
+class Modulation(nn.Module):
+    """Scale and shift from the embedding (adaLN, Peebles & Xie 2023), zero at the start."""
+
+    def __init__(self, embedding: int, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(embedding, 2 * width)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """x (N, C, H, W), embedding (N, E) → x · (1 + scale) + shift."""
+        scale, shift = self.linear(embedding)[:, :, None, None].chunk(2, dim=1)
+        return torch.addcmul(shift, x, 1 + scale)
+
+
+class ConvBlock(nn.Module):
+    """Residual block of two 3 × 3 convolutions, modulated between them."""
+
+    def __init__(self, width: int, embedding: int) -> None:
+        super().__init__()
+        self.norm = PixelNorm(width)
+        self.conv_in = MatrixConv2d(width, width)
+        self.norm_mid = PixelNorm(width)
+        self.modulation = Modulation(embedding, width)
+        self.conv_out = MatrixConv2d(width, width, gain=0.0)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """(N, C, H, W) → the same shape."""
+        hidden = self.conv_in(F.silu(self.norm(x)))
+        hidden = F.silu(self.modulation(self.norm_mid(hidden), embedding))
+        return x + self.conv_out(hidden)
+
+
+class SpatialAttention(nn.Module):
+    """Self-attention within each frame; positions come from the convolutions around it."""
+
+    def __init__(self, width: int, head_dim: int) -> None:
+        super().__init__()
+        self.norm = PixelNorm(width)
+        self.attention = Attention(width, head_dim=head_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → the same shape."""
+        tokens = rearrange(self.norm(x), "n c h w -> n (h w) c")
+        return x + rearrange(self.attention(tokens), "n (h w) c -> n c h w", h=x.shape[2])
+
+
+class TextAttention(nn.Module):
+    """Cross-attention from pixels to the prompt's token states."""
+
+    def __init__(self, width: int, text_width: int, head_dim: int) -> None:
+        super().__init__()
+        self.norm = PixelNorm(width)
+        self.attention = Attention(width, text_width, head_dim)
+
+    def forward(self, x: Tensor, text: Tensor, mask: Tensor, frames: int) -> Tensor:
+        """x (B·T, C, H, W), text (B, L, D), mask (B, L) → the shape of x."""
+        tokens = rearrange(self.norm(x), "(b t) c h w -> b (t h w) c", t=frames)
+        out = self.attention(tokens, text, mask)
+        return x + rearrange(
+            out, "b (t h w) c -> (b t) c h w", t=frames, h=x.shape[2], w=x.shape[3]
+        )
+
+
+class TemporalAttention(nn.Module):
+    """Self-attention along time at each pixel, the identity at the start."""
+
+    def __init__(self, width: int, head_dim: int) -> None:
+        super().__init__()
+        self.norm = PixelNorm(width)
+        self.attention = Attention(width, head_dim=head_dim, rotary=True)
+
+    def forward(self, x: Tensor, frames: int, positions: Tensor) -> Tensor:
+        """x (B·T, C, H, W), positions (B, T) in frames → the shape of x."""
+        height, width = x.shape[2:]
+        tokens = rearrange(self.norm(x), "(b t) c h w -> (b h w) t c", t=frames)
+        out = self.attention(tokens, positions=positions.repeat_interleave(height * width, 0))
+        return x + rearrange(out, "(b h w) t c -> (b t) c h w", h=height, w=width)
+
+
+class TemporalConv(nn.Module):
+    """Convolution over three neighbouring frames, the identity at the start.
+
+    Written as three linear maps of shifted frames, which is faster than a 3-D convolution; past
+    the ends a frame is repeated.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = PixelNorm(width)
+        self.mix = nn.Linear(3 * width, width)
+        nn.init.zeros_(self.mix.weight)
+        nn.init.zeros_(self.mix.bias)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """(B·T, C, H, W) → the same shape."""
+        video = rearrange(F.silu(self.norm(x)), "(b t) c h w -> b t h w c", t=frames)
+        before = torch.cat((video[:, :1], video[:, :-1]), dim=1)
+        after = torch.cat((video[:, 1:], video[:, -1:]), dim=1)
+        out = self.mix(torch.cat((before, video, after), dim=-1))
+        return x + rearrange(out, "b t h w c -> (b t) c h w")

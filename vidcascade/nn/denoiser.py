@@ -1,0 +1,209 @@
+"""The one network of all stages: a space-time U-Net that predicts x."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from einops import rearrange
+from torch import Tensor, nn
+
+from vidcascade.nn.blocks import (
+    ConvBlock,
+    MatrixConv2d,
+    PixelNorm,
+    SpatialAttention,
+    TemporalAttention,
+    TemporalConv,
+    TextAttention,
+)
+from vidcascade.nn.embeddings import ScalarEmbedding
+
+
+class SpaceTimeBlock(nn.Module):
+    """Space, then text, then time; every part but the convolution is optional."""
+
+    def __init__(
+        self,
+        width: int,
+        embedding: int,
+        head_dim: int,
+        spatial_attention: bool,
+        temporal: str,
+        text_width: int | None,
+    ) -> None:
+        super().__init__()
+        self.conv = ConvBlock(width, embedding)
+        self.space = SpatialAttention(width, head_dim) if spatial_attention else None
+        self.text = (
+            TextAttention(width, text_width, head_dim) if spatial_attention and text_width else None
+        )
+        self.time: TemporalAttention | TemporalConv | None = None
+        if temporal == "attention":
+            self.time = TemporalAttention(width, head_dim)
+        elif temporal == "convolution":
+            self.time = TemporalConv(width)
+
+    def forward(
+        self,
+        x: Tensor,
+        embedding: Tensor,
+        text: Tensor | None,
+        mask: Tensor | None,
+        positions: Tensor,
+    ) -> Tensor:
+        """x (B·T, C, H, W), embedding (B·T, E), text (B, L, D), positions (B, T) → as x."""
+        frames = positions.shape[1]
+        x = self.conv(x, embedding)
+        if self.space is not None:
+            x = self.space(x)
+        if self.text is not None and text is not None and mask is not None:
+            x = self.text(x, text, mask, frames)
+        if frames > 1:  # a single frame has nothing to mix with: pictures train space alone
+            if isinstance(self.time, TemporalAttention):
+                x = self.time(x, frames, positions)
+            elif isinstance(self.time, TemporalConv):
+                x = self.time(x, frames)
+        return x
+
+
+class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
+    """A U-Net over space-to-depth tokens with factorised space and time.
+
+    A convolutional stem and head surround levels of :class:`SpaceTimeBlock`; the last level is the
+    trunk. The same class serves base, bridge and refiner: they differ in ``cond_channels``,
+    ``out_channels`` and size. Frames are numbered by ``positions``, so it may be trained on single
+    frames or on any subset of a clip (Harvey et al. 2022) and run on whole clips.
+
+    Args:
+        in_channels: channels of the noisy sample.
+        cond_channels: channels concatenated to it (conditioning video, masks, warps).
+        out_channels: channels it returns.
+        patch: pixels per token side at the finest level.
+        channels, depths, spatial_attention, temporal: one entry for each level, finest first.
+        head_dim: channels of an attention head.
+        text_width: features of the text's token states, or None for no text.
+        frame_times: add an embedding of each frame's position.
+    """
+
+    _supports_gradient_checkpointing = False
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 3,
+        cond_channels: int = 0,
+        out_channels: int = 3,
+        patch: int = 4,
+        channels: Sequence[int] = (160, 320),
+        depths: Sequence[int] = (3, 4),
+        spatial_attention: Sequence[bool] = (False, True),
+        temporal: Sequence[str] = ("none", "attention"),
+        head_dim: int = 64,
+        text_width: int | None = None,
+        frame_times: bool = False,
+    ) -> None:
+        super().__init__()
+        embedding = 2 * channels[-1]
+        self.noise_embedding = ScalarEmbedding(embedding, scale=1000.0)
+        self.augmentation_embedding = ScalarEmbedding(embedding, scale=1000.0, zero_init=True)
+        self.position_embedding = ScalarEmbedding(embedding, scale=10.0) if frame_times else None
+        self.text_pool = nn.Linear(text_width, embedding) if text_width else None
+        self.text_norm = nn.LayerNorm(text_width) if text_width else None
+
+        inputs = (in_channels + cond_channels) * patch**2
+        self.stem = MatrixConv2d(inputs, channels[0])
+
+        def blocks(level: int) -> nn.ModuleList:
+            return nn.ModuleList(
+                SpaceTimeBlock(
+                    channels[level],
+                    embedding,
+                    head_dim,
+                    spatial_attention[level],
+                    temporal[level],
+                    text_width,
+                )
+                for _ in range(depths[level])
+            )
+
+        last = len(channels) - 1
+        self.down_blocks = nn.ModuleList(blocks(level) for level in range(last))
+        self.downs = nn.ModuleList(
+            nn.Conv2d(channels[i], channels[i + 1], 2, stride=2) for i in range(last)
+        )
+        self.trunk = blocks(last)
+        self.ups = nn.ModuleList(
+            nn.Conv2d(channels[i + 1], 4 * channels[i], 1) for i in reversed(range(last))
+        )
+        self.skips = nn.ModuleList(
+            nn.Conv2d(2 * channels[i], channels[i], 1) for i in reversed(range(last))
+        )
+        self.up_blocks = nn.ModuleList(blocks(level) for level in reversed(range(last)))
+        self.head_norm = PixelNorm(channels[0])
+        self.head = MatrixConv2d(channels[0], out_channels * patch**2, gain=0.0)
+
+    def forward(
+        self,
+        sample: Tensor,
+        sigma: Tensor,
+        cond: Tensor | None = None,
+        augmentation: Tensor | None = None,
+        text: Tensor | None = None,
+        text_mask: Tensor | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
+        """Predict from a noisy video.
+
+        Args:
+            sample: ``(1-σ)·x + σ·ε``, (B, T, C, H, W); H and W multiples of the granularity.
+            sigma: flow σ in [0, 1], (B,).
+            cond: conditioning, (B, T, C', H, W).
+            augmentation: VP σ of the noise in ``cond``, (B,); None means 0.
+            text: token states (B, L, D), and ``text_mask`` (B, L) True where there is a token.
+            positions: each frame's place, in frames, (B, T); None means 0, 1, …, T-1.
+
+        Returns:
+            (B, T, out_channels, H, W), in the sample's dtype.
+        """
+        batch, frames = sample.shape[:2]
+        if positions is None:
+            positions = torch.arange(frames, device=sample.device).expand(batch, frames)
+        if augmentation is None:
+            augmentation = torch.zeros_like(sigma)
+        embedding = self.noise_embedding(sigma) + self.augmentation_embedding(augmentation)
+        if self.text_pool is not None and self.text_norm is not None and text is not None:
+            assert text_mask is not None
+            text = self.text_norm(text.to(embedding.dtype))
+            weight = text_mask[..., None].to(embedding.dtype)
+            pooled = (text * weight).sum(1) / weight.sum(1).clamp(min=1)
+            embedding = embedding + self.text_pool(pooled)
+        embedding = embedding.repeat_interleave(frames, 0)
+        if self.position_embedding is not None:
+            embedding = embedding + self.position_embedding(positions.flatten())
+        embedding = F.silu(embedding)
+
+        x = sample if cond is None else torch.cat((sample, cond), dim=2)
+        patch = self.config.patch
+        x = F.pixel_unshuffle(rearrange(x, "b t c h w -> (b t) c h w"), patch)
+        x = self.stem(x.contiguous(memory_format=torch.channels_last).to(self.stem.weight.dtype))
+        kept: list[Tensor] = []
+        given: tuple[Any, ...] = (embedding, text, text_mask, positions)
+        for level, down in zip(self.down_blocks, self.downs, strict=True):
+            for block in cast("nn.ModuleList", level):
+                x = block(x, *given)
+            kept.append(x)
+            x = down(x)
+        for block in self.trunk:
+            x = block(x, *given)
+        for up, skip, level in zip(self.ups, self.skips, self.up_blocks, strict=True):
+            x = F.pixel_shuffle(up(x), 2)
+            x = skip(torch.cat((x, kept.pop()), dim=1))
+            for block in cast("nn.ModuleList", level):
+                x = block(x, *given)
+        x = F.pixel_shuffle(self.head(F.silu(self.head_norm(x))), patch)
+        return rearrange(x, "(b t) c h w -> b t c h w", t=frames).to(sample.dtype)
