@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from vidcascade.cascade.recipe import Recipe
+from vidcascade.data.config import WorldConfig
 from vidcascade.errors import UsageError
 
 StageKind = Literal["base", "bridge", "refiner"]
@@ -131,6 +133,7 @@ class StageSpec(_Strict):
     fill: Literal["extend", "between"] = "extend"
     rounds: int = Field(1, ge=1, le=6, description="how often a bridge is applied")
     smoothing: SmoothingSpec = SmoothingSpec()
+    training: Recipe = Recipe()
 
     @model_validator(mode="after")
     def _consistent(self) -> StageSpec:
@@ -178,6 +181,7 @@ class CascadeSpec(_Strict):
     text: TextSpec = TextSpec()
     fps: float = Field(8.0, gt=0.0, le=1000.0, description="frames per second of the base video")
     dtype: DType = "float32"
+    world: WorldConfig = WorldConfig()
 
     @model_validator(mode="after")
     def _wired(self) -> CascadeSpec:
@@ -201,6 +205,18 @@ class CascadeSpec(_Strict):
                 return stage
         names = ", ".join(stage.name for stage in self.stages)
         raise UsageError(f"There is no stage {name!r} in this cascade: choose from {names}.")
+
+    def with_recipe(self, stage_name: str, **changes: Any) -> CascadeSpec:
+        """A copy in which some of a stage's training settings differ; None changes nothing.
+
+        ``crop`` is the exception: ``crop=None`` trains on whole frames.
+        """
+        given = {k: v for k, v in changes.items() if v is not None or k == "crop"}
+        stage = self.stage(stage_name)
+        recipe = Recipe.model_validate(stage.training.model_dump() | given)
+        changed = stage.model_copy(update={"training": recipe})
+        stages = tuple(changed if s.name == stage_name else s for s in self.stages)
+        return self.model_copy(update={"stages": stages})
 
     def fps_after(self, name: str) -> float:
         """Frames per second of a stage's output: each bridge round doubles the base's."""

@@ -52,7 +52,7 @@ class Conditioning:
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
         given: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        changed = {k: v if v is None else change(v) for k, v in given.items()}
+        changed: dict[str, Any] = {k: v if v is None else change(v) for k, v in given.items()}
         return Conditioning(**changed)
 
     @staticmethod

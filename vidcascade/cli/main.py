@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vidcascade import __version__
+from vidcascade.cli.train import train
 from vidcascade.errors import VidCascadeError
 
 app = typer.Typer(
@@ -43,6 +44,9 @@ def spec(
     from vidcascade.cascade.spec import CascadeSpec
 
     typer.echo(CascadeSpec.load(path).to_yaml(), nl=False)
+
+
+app.command()(train)
 
 
 def main() -> None:

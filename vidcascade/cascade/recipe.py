@@ -1,0 +1,41 @@
+"""How a stage is trained: the part of the spec that the trainer reads."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Recipe(BaseModel):
+    """Settings of one stage's training.
+
+    ``frames`` is how many frames of a clip the network sees at once: 1 trains space alone on
+    single frames, a few train time cheaply on random subsets, null takes the whole clip. Bridges
+    and refiners take that many *known* or *input* frames in a row. ``crop`` is the side of the
+    square that they are trained on; their work is local.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(10_000, ge=1)
+    batch: int = Field(32, ge=1)
+    frames: int | None = Field(None, ge=1)
+    crop: int | None = Field(None, ge=8)
+    muon_lr: float = Field(0.01, ge=0.0, description="matrices inside the blocks; 0 means AdamW")
+    adam_lr: float = Field(1e-3, gt=0.0)
+    weight_decay: float = Field(0.01, ge=0.0)
+    warmup: int = Field(100, ge=0)
+    ema: float = Field(0.999, ge=0.0, lt=1.0)
+    clip_norm: float = Field(1.0, gt=0.0)
+    shift: float = Field(1.0, gt=0.0, description="training σ, moved to the noisy side")
+    sigma_std: float = Field(1.0, gt=0.0, description="spread of the logit-normal σ")
+    text_dropout: float = Field(0.1, ge=0.0, le=1.0)
+    subject_weight: float = Field(0.0, ge=0.0, description="extra loss weight on the subject")
+    augmentation: tuple[float, float] = (0.0, 0.0)
+    captions: int = Field(8192, ge=1, description="how many captions are drawn again and again")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Recipe:
+        low, high = self.augmentation
+        if not 0.0 <= low <= high < 1.0:
+            raise ValueError(f"augmentation must be two rising σ in [0, 1), not {[low, high]}")
+        return self
