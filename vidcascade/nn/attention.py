@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from diffusers.models.attention import AttentionModuleMixin
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from torch import Tensor, nn
@@ -60,8 +61,8 @@ class Attention(nn.Module, AttentionModuleMixin):
         self.rotary = rotary
         self.to_q = nn.Linear(width, width, bias=False)
         self.to_kv = nn.Linear(context_width or width, 2 * width, bias=False)
-        self.norm_q = nn.RMSNorm(head_dim, eps=1e-6)
-        self.norm_k = nn.RMSNorm(head_dim, eps=1e-6)
+        self.norm_q = nn.Parameter(torch.ones(head_dim))
+        self.norm_k = nn.Parameter(torch.ones(head_dim))
         self.to_out = nn.Linear(width, width, bias=False)
         if zero_init:
             nn.init.zeros_(self.to_out.weight)
@@ -78,11 +79,19 @@ class Attention(nn.Module, AttentionModuleMixin):
         context = tokens if context is None else context
         query = self.to_q(tokens).unflatten(-1, (-1, self.head_dim))
         key, value = self.to_kv(context).unflatten(-1, (2, -1, self.head_dim)).unbind(-3)
-        query, key = self.norm_q(query), self.norm_k(key)
+        query, key = rms_norm(query, self.norm_q), rms_norm(key, self.norm_k)
         if self.rotary and positions is not None:
             query, key = rotate(query, positions), rotate(key, positions)
         out = self.processor(query.to(value.dtype), key.to(value.dtype), value, mask)
         return self.to_out(out.flatten(-2))
+
+
+def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
+    """RMS norm over the last axis (Zhang & Sennrich 2019), in the dtype of x.
+
+    A weight of another dtype would keep torch from its fused kernel.
+    """
+    return F.rms_norm(x, x.shape[-1:], weight.to(x.dtype), 1e-6)
 
 
 def rotate(heads: Tensor, positions: Tensor, max_period: float = 64.0) -> Tensor:

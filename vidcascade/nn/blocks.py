@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from vidcascade.nn.attention import Attention
+from vidcascade.nn.attention import Attention, rms_norm
 
 
 class MatrixConv2d(nn.Module):
@@ -43,8 +43,7 @@ class PixelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) → the same shape and dtype."""
-        last = x.permute(0, 2, 3, 1)
-        return F.rms_norm(last, last.shape[-1:], self.weight.to(x.dtype), 1e-6).permute(0, 3, 1, 2)
+        return rms_norm(x.permute(0, 2, 3, 1), self.weight).permute(0, 3, 1, 2)
 
 
 class Modulation(nn.Module):

@@ -23,6 +23,8 @@ from vidcascade.video.atomic import atomic_path
 from vidcascade.video.sheet import contact_sheet
 
 CLIPS = 6
+# A young network paints grey; it has collapsed when it falls back to that, or never leaves it.
+YOUNG = 2000
 
 
 class SheetWriter:
@@ -40,6 +42,7 @@ class SheetWriter:
         count = CLIPS if self.stage.kind == "base" else 2
         examples = WorldDataset(plain, stage, count, seed=999_983)
         self.examples = [examples[k] for k in range(count)]
+        self.was_alive = False
         self.encoder = None
         if self.stage.network.text:
             self.encoder = build_text_encoder(spec.text.encoder, spec.text.max_tokens)
@@ -76,7 +79,9 @@ class SheetWriter:
                 labels.append("truth")
         with atomic_path(self.folder / f"samples-{step:06d}.png", overwrite=True) as path:
             iio.imwrite(path, contact_sheet(rows, labels), extension=".png")
-        if flat == len(self.examples):
+        if flat < len(self.examples):
+            self.was_alive = True
+        elif self.was_alive or step >= YOUNG:
             raise VidCascadeError(
                 f"Training stopped at step {step}: every sample is one flat colour (see "
                 f"{self.folder}), so the network has collapsed; lower the learning rates."

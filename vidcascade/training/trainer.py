@@ -186,6 +186,8 @@ def _batches(dataset: Dataset[Example], size: int, workers: int) -> Iterator[Exa
     loader = DataLoader(
         dataset, size, num_workers=workers, collate_fn=collate, worker_init_fn=_one_thread,
         prefetch_factor=4 if workers else None,
+        # A forked child of a process that has run OpenMP hangs at its first parallel region.
+        multiprocessing_context="spawn" if workers else None,
     )  # fmt: skip
     return iter(loader)
 
