@@ -181,7 +181,7 @@ class CascadeSpec(_Strict):
     text: TextSpec = TextSpec()
     fps: float = Field(8.0, gt=0.0, le=1000.0, description="frames per second of the base video")
     dtype: DType = "float32"
-    world: WorldConfig = WorldConfig()
+    world: WorldConfig | None = Field(WorldConfig(), description="null: trained on own clips")
 
     @model_validator(mode="after")
     def _wired(self) -> CascadeSpec:

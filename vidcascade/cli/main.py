@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from vidcascade import __version__
+from vidcascade.cli.assemble import assemble
+from vidcascade.cli.generate import generate
 from vidcascade.cli.train import train
 from vidcascade.errors import VidCascadeError
 
@@ -46,7 +48,9 @@ def spec(
     typer.echo(CascadeSpec.load(path).to_yaml(), nl=False)
 
 
+app.command()(generate)
 app.command()(train)
+app.command()(assemble)
 
 
 def main() -> None:

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention import AttentionModuleMixin
-from diffusers.models.attention_dispatch import dispatch_attention_fn
+from diffusers.models.attention_dispatch import AttentionBackendName, dispatch_attention_fn
 from torch import Tensor, nn
+
+from vidcascade.errors import UsageError
 
 # Temporal attention folds H·W into the batch, and CUDA kernels launch at most 65,535 blocks along
 # that axis; chunking keeps any backend usable at any size.
 MAX_BATCH = 32_768
+
+
+def check_backend(name: str, device: torch.device | str) -> None:
+    """Make sure that an attention backend exists, is installed and runs on ``device``.
+
+    Raises:
+        UsageError: it does not, with what would.
+    """
+    known = sorted(b.value for b in AttentionBackendName if not b.value.startswith("_"))
+    if name not in {b.value for b in AttentionBackendName}:
+        raise UsageError(f"There is no attention backend {name!r}: choose from {', '.join(known)}.")
+    package = {"xformers": "xformers", "sage": "sageattention", "flash": "flash_attn"}.get(
+        name.split("_")[0]
+    )
+    if package is not None and not name.endswith("_hub") and find_spec(package) is None:
+        extra = "pip install 'vidcascade[xformers]'" if name == "xformers" else f"install {package}"
+        raise UsageError(
+            f"The attention backend {name!r} is not installed: {extra}, or use native."
+        )
+    portable = name in ("native", "_native_math", "flex")
+    if not portable and torch.device(device).type == "cpu":
+        raise UsageError(f"The attention backend {name!r} needs a GPU: use native on the CPU.")
 
 
 class DispatchProcessor:

@@ -1,0 +1,65 @@
+"""Putting trained stages together into one folder that a pipeline loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from vidcascade.cascade import weights
+from vidcascade.cascade.pipeline import VidCascadePipeline
+from vidcascade.cascade.registry import make_stage
+from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.errors import UsageError
+from vidcascade.nn.text import build_text_encoder
+from vidcascade.video import atomic_path
+
+
+def assemble_cascade(
+    spec: CascadeSpec,
+    networks: Mapping[str, Path],
+    out: Path,
+    dtype: torch.dtype = torch.bfloat16,
+    overwrite: bool = False,
+    card: str | None = None,
+) -> None:
+    """Write a pipeline folder from one network folder for each stage.
+
+    A stage without a network stays untrained, which is honest for bridges and refiners: they
+    then interpolate along the flow and upsample by bicubic.
+
+    Args:
+        spec: the cascade.
+        networks: folders by stage name, as ``vidcascade train`` writes them.
+        out: the new folder.
+        dtype: of the stored weights; bfloat16 halves them.
+        overwrite: replace ``out``.
+        card: text of the model card (README.md), kept from the old folder when None.
+
+    Raises:
+        UsageError: a name that is no stage of the spec, or a base without weights.
+        VidCascadeError: weights that are damaged or do not match the spec.
+    """
+    for name in networks:
+        spec.stage(name)
+    base = spec.stages[0].name
+    if base not in networks:
+        raise UsageError(f"There are no weights for {base}: an untrained base makes noise only.")
+    encoder = build_text_encoder(spec.text.encoder, spec.text.max_tokens)
+    built = {}
+    for stage in spec.stages:
+        rule = make_stage(stage)
+        if stage.name in networks:
+            network = weights.load_network(networks[stage.name], rule, encoder.width)
+        else:
+            network = rule.build_network(encoder.width)
+        built[stage.name] = network.to(dtype)
+    pipeline = VidCascadePipeline(encoder, spec, built)
+    old = out / "README.md"
+    if card is None and old.is_file():
+        card = old.read_text(encoding="utf-8")
+    with atomic_path(out, overwrite) as temporary:
+        pipeline.save_pretrained(temporary)
+        if card is not None:
+            (temporary / "README.md").write_text(card, encoding="utf-8")

@@ -1,0 +1,394 @@
+"""The pipeline: a cascade's networks and its spec, from prompts to videos."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.utils import BaseOutput
+from torch import Tensor
+
+from vidcascade.cascade import weights
+from vidcascade.cascade.registry import make_stage
+from vidcascade.cascade.result import StageResult
+from vidcascade.cascade.running import TextStates, key_of, run_stage
+from vidcascade.cascade.settings import Settings, with_settings
+from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.nn.denoiser import SpaceTimeDenoiser
+from vidcascade.nn.precision import DTYPES, working_dtype
+
+# Imported by name so that diffusers finds the classes which a saved pipeline names.
+from vidcascade.nn.text import (  # noqa: F401
+    MiniLMTextEncoder,
+    TextEncoder,
+    TransformersTextEncoder,
+    build_text_encoder,
+)
+
+OutputType = Literal["pil", "np", "pt"]
+# (pipeline, step, flow σ, {"stage", "samples", "x"}), as diffusers' callback_on_step_end.
+Callback = Callable[[Any, int, float, dict[str, Any]], Any]
+
+
+@dataclass
+class CascadeOutput(BaseOutput):
+    """What a cascade returns.
+
+    Attributes:
+        frames: ``pil`` a list of lists of images; ``np`` float32 (B, T, H, W, 3) in [0, 1];
+            ``pt`` float32 (B, T, 3, H, W) in [0, 1].
+        fps: frames per second.
+        stages: every stage's result, in the order in which they ran.
+        spec: the spec as it was run, all settings of the call included.
+    """
+
+    frames: Any
+    fps: float
+    stages: dict[str, StageResult] = field(default_factory=dict)
+    spec: CascadeSpec | None = None
+
+
+class VidCascadePipeline(DiffusionPipeline):
+    """Runs a cascade: ``pipeline("a rocket flying up at night").frames``.
+
+    The components are the text encoder and one network for each stage of the spec, under the
+    stage's name, so that diffusers' offloading, device placement and saving see them all.
+
+    Args:
+        text_encoder: shared by all stages.
+        spec: the cascade.
+        networks: one for each stage, by name.
+    """
+
+    def __init__(
+        self,
+        text_encoder: TextEncoder,
+        spec: CascadeSpec,
+        networks: Mapping[str, SpaceTimeDenoiser],
+    ) -> None:
+        super().__init__()
+        missing = [stage.name for stage in spec.stages if stage.name not in networks]
+        if missing:
+            raise UsageError(f"There is no network for stages {', '.join(missing)}.")
+        self.spec = spec
+        self.weight_hashes: dict[str, str] = {}
+        names = [stage.name for stage in spec.stages]
+        self.register_modules(text_encoder=text_encoder, **{n: networks[n] for n in names})
+        self.model_cpu_offload_seq = "->".join(("text_encoder", *names))
+
+    @classmethod
+    def _get_signature_keys(cls, obj: Any) -> tuple[list[str], list[str]]:
+        # diffusers reads the components off __init__; ours depend on the spec.
+        if isinstance(obj, type):
+            return ["text_encoder"], []
+        return sorted(["text_encoder", *(stage.name for stage in obj.spec.stages)]), []
+
+    @classmethod
+    def from_spec(cls, spec: CascadeSpec | str | Path, seed: int = 0) -> VidCascadePipeline:
+        """An untrained cascade: bridges interpolate along the flow, refiners are bicubic."""
+        spec = spec if isinstance(spec, CascadeSpec) else CascadeSpec.load(spec)
+        encoder = build_text_encoder(spec.text.encoder, spec.text.max_tokens)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            networks = {
+                stage.name: make_stage(stage).build_network(encoder.width).eval()
+                for stage in spec.stages
+            }
+        return cls(encoder, spec, networks)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        spec: CascadeSpec | None = None,
+        dtype: torch.dtype | None = None,
+        torch_dtype: torch.dtype | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+    ) -> VidCascadePipeline:
+        """Load a folder that :meth:`save_pretrained` wrote, a bundled name or a hub id.
+
+        Weights are safetensors only. Without ``dtype`` they are kept in float32 and computed with
+        in the spec's dtype wherever the device has it; with it they are cast. ``spec`` replaces
+        the folder's own: its networks must be the same, everything else may differ.
+
+        Raises:
+            UsageError: nothing there, or a spec that cannot work.
+            VidCascadeError: damaged, tampered or mismatched weights.
+        """
+        name = os.fspath(pretrained_model_name_or_path)
+        folder = weights.resolve_weights(name, revision, local_files_only)
+        if not (folder / weights.SPEC_FILE).is_file():
+            raise UsageError(
+                f"{folder} holds no cascade ({weights.SPEC_FILE} is missing): give a folder that "
+                "save_pretrained or `vidcascade assemble` wrote."
+            )
+        spec = spec or CascadeSpec.load(folder / weights.SPEC_FILE)
+        hashes = weights.verify_checksums(folder)
+        encoder = build_text_encoder(spec.text.encoder, spec.text.max_tokens)
+        places = weights.stage_folders(folder, spec.stages)
+        networks = {
+            stage.name: weights.load_network(places[stage.name], make_stage(stage), encoder.width)
+            for stage in spec.stages
+        }
+        pipeline = cls(encoder, spec, networks)
+        pipeline.weight_hashes = hashes
+        cast = dtype or torch_dtype
+        return pipeline if cast is None else pipeline.to(dtype=cast)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """Write networks, spec and checksums into a folder; safetensors only."""
+        if kwargs.pop("safe_serialization", True) is not True:
+            raise UsageError("Cascades are saved as safetensors only: drop safe_serialization.")
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        super().save_pretrained(folder, safe_serialization=True, **kwargs)
+        (folder / weights.SPEC_FILE).write_text(self.spec.to_yaml(), encoding="utf-8")
+        weights.write_checksums(folder)
+
+    def set_attention_backend(self, name: str) -> None:
+        """Choose diffusers' attention backend for all networks: ``native``, ``xformers``, ….
+
+        Raises:
+            UsageError: unknown, not installed, or not usable on this device.
+        """
+        from vidcascade.nn.attention import check_backend
+
+        check_backend(name, self._execution_device)
+        for stage in self.spec.stages:
+            getattr(self, stage.name).set_attention_backend(name)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: str | Sequence[str] | None = None,
+        negative_prompt: str | Sequence[str] | None = None,
+        *,
+        num_videos_per_prompt: int = 1,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        num_inference_steps: int | Mapping[str, int] | None = None,
+        guidance_scale: float | Mapping[str, float] | None = None,
+        noise_augmentation: float | Mapping[str, float] | None = None,
+        smoothing: float | None = None,
+        keys: Sequence[int] | None = None,
+        start_from: StageResult | None = None,
+        stop_after: str | None = None,
+        output_type: OutputType = "pil",
+        batch_size: int | None = None,
+        callback_on_step_end: Callback | None = None,
+        return_dict: bool = True,
+    ) -> CascadeOutput | tuple[Any]:
+        """Generate clips.
+
+        Args:
+            prompt: one or more; None only with ``start_from``.
+            negative_prompt: what guidance moves away from; one for all, or one for each prompt.
+            num_videos_per_prompt: samples of each prompt.
+            generator: one for each sample, or one for all, from which they draw in turn. The same
+                seed gives the same clip, alone or in a batch.
+            keys: instead of generators, what they gave in an earlier run (see the manifest).
+            num_inference_steps, guidance_scale, noise_augmentation: a number for every stage that
+                has the setting, or numbers by stage name; None keeps the spec's.
+                Noise augmentation is σ of a VP mix, in [0, 1).
+            smoothing: strength of the refiner's temporal smoothing, in [0, 1].
+            start_from: go on after this stage's result, with its prompts and keys.
+            stop_after: name of the last stage to run.
+            output_type: ``pil``, ``np`` or ``pt``, see :class:`CascadeOutput`.
+            batch_size: samples that go through a network together. None is one at a time on a CPU,
+                where results are then exactly those of a single sample, and all of them elsewhere.
+            callback_on_step_end: called as ``callback(pipeline, step, sigma, about)`` with
+                ``about["stage"]``, ``about["samples"]`` (a slice) and ``about["x"]`` (B, T, 3, H,
+                W), the current prediction.
+            return_dict: False returns ``(frames,)``.
+
+        Raises:
+            UsageError: settings that cannot work, with what would.
+        """
+        spec = with_settings(
+            self.spec,
+            Settings(num_inference_steps, guidance_scale, noise_augmentation, smoothing),
+        )
+        if output_type not in ("pil", "np", "pt"):
+            raise UsageError(f"output_type must be pil, np or pt, not {output_type!r}.")
+        names = [stage.name for stage in spec.stages]
+        first, last = _span(names, start_from, stop_after)
+        result = self._begin(
+            prompt, negative_prompt, num_videos_per_prompt, generator, keys, start_from, spec
+        )
+        device = self._execution_device
+        dtype = working_dtype(spec.dtype, device)
+        text = self._encode(result, spec)
+        samples = len(result.keys)
+        batch = batch_size or (1 if device.type == "cpu" else samples)
+        kept: dict[str, StageResult] = {}
+        video: Tensor | None = None if start_from is None else result.video
+        for stage in spec.stages[first : last + 1]:
+            network = getattr(self, stage.name)
+            parts = []
+            rounds = stage.rounds if stage.kind == "bridge" else 1
+            chunks = range(0, samples, batch)
+            with self.progress_bar(total=stage.steps * rounds * len(chunks)) as bar:
+                bar.set_description(stage.name)
+                for begin in chunks:
+                    which = slice(begin, min(begin + batch, samples))
+
+                    def on_step(
+                        index: int, sigma: float, x: Tensor, name: str = stage.name,
+                        which: slice = which, bar: Any = bar,
+                    ) -> None:  # fmt: skip
+                        bar.update()
+                        if callback_on_step_end is not None:
+                            about = {"stage": name, "samples": which, "x": x}
+                            callback_on_step_end(self, index, sigma, about)
+
+                    parts.append(
+                        run_stage(
+                            stage,
+                            network,
+                            result.keys[which],
+                            None if video is None else video[which],
+                            text.part(which) if stage.network.text else None,
+                            device,
+                            dtype,
+                            on_step,
+                        )
+                    )
+            video = torch.cat(parts)
+            kept[stage.name] = StageResult(
+                stage.name, video, result.prompts, result.negative_prompts, result.keys
+            )
+        self.maybe_free_model_hooks()
+        assert video is not None
+        frames = to_output(video, output_type)
+        if not return_dict:
+            return (frames,)
+        return CascadeOutput(frames, spec.fps_after(names[last]), kept, spec)
+
+    def _begin(
+        self,
+        prompt: str | Sequence[str] | None,
+        negative: str | Sequence[str] | None,
+        each: int,
+        generator: torch.Generator | Sequence[torch.Generator] | None,
+        keys: Sequence[int] | None,
+        start_from: StageResult | None,
+        spec: CascadeSpec,
+    ) -> StageResult:
+        """Prompts and keys of all samples (as a result of no stage yet, or the given one)."""
+        if start_from is not None:
+            if prompt is not None or generator is not None or keys is not None:
+                raise UsageError(
+                    "A saved stage result brings its own prompts and seeds: give no others."
+                )
+            start_from.check(spec)
+            return start_from
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt or [])
+        if not prompts:
+            raise UsageError("There is no prompt: say what the clip should show.")
+        if each < 1:
+            raise UsageError(f"num_videos_per_prompt must be at least 1, not {each}.")
+        if negative is None or isinstance(negative, str):
+            negatives = [negative or ""] * len(prompts)
+        else:
+            negatives = list(negative)
+        if len(negatives) != len(prompts):
+            raise UsageError(
+                f"There are {len(prompts)} prompts and {len(negatives)} negative prompts: give one "
+                "for all, or one for each."
+            )
+        for text in prompts:
+            self._check_prompt(text, spec, empty=False)
+        for text in negatives:
+            self._check_prompt(text, spec, empty=True)
+        prompts = [p for p in prompts for _ in range(each)]
+        negatives = [n for n in negatives for _ in range(each)]
+        if keys is None:
+            keys = _keys(generator, len(prompts))
+        elif len(keys) != len(prompts):
+            raise UsageError(f"There are {len(prompts)} samples and {len(keys)} keys.")
+        return StageResult("", torch.empty(0), prompts, negatives, list(keys))
+
+    def _check_prompt(self, text: str, spec: CascadeSpec, empty: bool) -> None:
+        if not isinstance(text, str):
+            raise UsageError(f"A prompt must be text, not {type(text).__name__}.")
+        if not empty and not text.strip():
+            raise UsageError("The prompt is empty: say what the clip should show.")
+        tokens, limit = self.text_encoder.count_tokens(text), spec.text.max_tokens
+        if tokens > limit:
+            raise UsageError(
+                f"The prompt has {tokens} tokens and the text encoder reads {limit}: shorten "
+                f"{text[:40]!r}…"
+            )
+
+    def _encode(self, result: StageResult, spec: CascadeSpec) -> TextStates:
+        """Each text alone, so that padding never depends on its neighbours, then one batch."""
+        texts = [*result.prompts, *result.negative_prompts]
+        unique = {text: self.text_encoder.encode([text]) for text in dict.fromkeys(texts)}
+        width = unique[texts[0]][0].shape[-1]
+
+        def rows(chosen: list[str]) -> tuple[Tensor, Tensor]:
+            states = torch.zeros(len(chosen), spec.text.max_tokens, width)
+            mask = torch.zeros(len(chosen), spec.text.max_tokens, dtype=torch.bool)
+            for index, text in enumerate(chosen):
+                found, known = unique[text]
+                states[index, : found.shape[1]] = found[0].float().cpu()
+                mask[index, : found.shape[1]] = known[0].cpu()
+            return states, mask
+
+        return TextStates(*rows(result.prompts), *rows(result.negative_prompts))
+
+
+def _span(
+    names: list[str], start_from: StageResult | None, stop_after: str | None
+) -> tuple[int, int]:
+    if stop_after is not None and stop_after not in names:
+        raise UsageError(f"There is no stage {stop_after!r}: choose from {', '.join(names)}.")
+    if start_from is not None and start_from.stage not in names:
+        raise UsageError(
+            f"The saved result is of stage {start_from.stage!r}, and this cascade has "
+            f"{', '.join(names)}."
+        )
+    first = 0 if start_from is None else names.index(start_from.stage) + 1
+    last = len(names) - 1 if stop_after is None else names.index(stop_after)
+    if first > last:
+        raise UsageError(
+            f"Nothing is left to run after {names[first - 1]}: start from an earlier stage, or "
+            "stop after a later one."
+        )
+    return first, last
+
+
+def _keys(generator: torch.Generator | Sequence[torch.Generator] | None, samples: int) -> list[int]:
+    if generator is None:
+        seeds = torch.randint(0, 2**62, (samples,))
+        return [int(s) for s in seeds]
+    if isinstance(generator, torch.Generator):
+        return [key_of(generator) for _ in range(samples)]
+    if len(generator) != samples:
+        raise UsageError(f"There are {samples} samples and {len(generator)} generators.")
+    return [key_of(g) for g in generator]
+
+
+def to_output(video: Tensor, output_type: OutputType) -> Any:
+    """(B, T, 3, H, W) in [-1, 1] → frames of the asked type, see :class:`CascadeOutput`."""
+    unit = (video.float() / 2 + 0.5).clamp(0, 1)
+    if output_type == "pt":
+        return unit
+    array = unit.permute(0, 1, 3, 4, 2).cpu().numpy()
+    if output_type == "np":
+        return array
+    from PIL import Image
+
+    pixels = (array * 255).round().astype(np.uint8)
+    return [[Image.fromarray(frame) for frame in clip] for clip in pixels]
+
+
+__all__ = ["DTYPES", "CascadeOutput", "VidCascadeError", "VidCascadePipeline", "to_output"]

@@ -1,0 +1,52 @@
+"""Parsing of options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from vidcascade.errors import UsageError
+
+Number = TypeVar("Number", int, float)
+
+
+def per_stage(
+    text: str | None, option: str, kind: type[Number]
+) -> Number | dict[str, Number] | None:
+    """``"20"`` → 20 for all stages, ``"base=20,bridge=8"`` → a number for each."""
+    if text is None:
+        return None
+    if "=" not in text:
+        return _number(text, option, kind)
+    chosen: dict[str, Number] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if not name.strip() or name.strip() in chosen:
+            raise UsageError(f"{option} {text!r} cannot be read: write it like base=20,bridge=8.")
+        chosen[name.strip()] = _number(value, option, kind)
+    return chosen
+
+
+def _number(text: str, option: str, kind: type[Number]) -> Number:
+    try:
+        return kind(text.strip())
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise UsageError(
+            f"{option}: {text.strip()!r} is not {what}; write one for all stages, or "
+            "base=…,bridge=… for each."
+        ) from None
+
+
+def read_prompts(path: Path) -> list[str]:
+    """Prompts from a UTF-8 text file, one on each line; blank lines and # comments are skipped."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{path} cannot be read as a list of prompts: give a text file."
+        ) from error
+    found = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not found:
+        raise UsageError(f"{path} holds no prompts: write one on each line.")
+    return found

@@ -1,0 +1,72 @@
+"""Progress bars with time left, and the peak memory at the end."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from vidcascade.cascade.spec import CascadeSpec
+
+
+class StageBars:
+    """One bar for each stage, on stderr: call it with a stage's name and its steps done."""
+
+    def __init__(self, spec: CascadeSpec, samples: int, quiet: bool = False) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self.totals = {
+            s.name: s.steps * samples * (s.rounds if s.kind == "bridge" else 1) for s in spec.stages
+        }
+        self.tasks: dict[str, TaskID] = {}
+        self.progress = Progress(
+            TextColumn("{task.description:>8}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=quiet,
+        )
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Set a stage's bar."""
+        if stage not in self.tasks:
+            self.tasks[stage] = self.progress.add_task(stage, total=self.totals.get(stage, total))
+        self.progress.update(self.tasks[stage], completed=done)
+
+    def __enter__(self) -> StageBars:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.progress.stop()
+
+
+def peak_memory() -> float:
+    """The most memory that this process held, in bytes."""
+    if sys.platform == "win32":
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
