@@ -11,16 +11,38 @@ from typing import TYPE_CHECKING, Any
 from vidcascade.errors import UsageError, VidCascadeError
 
 if TYPE_CHECKING:
+    from vidcascade.cascade.frames import CascadeOutput
+    from vidcascade.cascade.pipeline import VidCascadePipeline
+    from vidcascade.cascade.result import StageResult
     from vidcascade.cascade.spec import CascadeSpec, StageSpec
+    from vidcascade.video import Clip, read_clip, write_clip
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "CascadeOutput": "vidcascade.cascade.frames",
     "CascadeSpec": "vidcascade.cascade.spec",
+    "Clip": "vidcascade.video",
+    "StageResult": "vidcascade.cascade.result",
     "StageSpec": "vidcascade.cascade.spec",
+    "VidCascadePipeline": "vidcascade.cascade.pipeline",
+    "read_clip": "vidcascade.video",
+    "write_clip": "vidcascade.video",
 }
 
-__all__ = ["CascadeSpec", "StageSpec", "UsageError", "VidCascadeError", "__version__"]
+__all__ = [
+    "CascadeOutput",
+    "CascadeSpec",
+    "Clip",
+    "StageResult",
+    "StageSpec",
+    "UsageError",
+    "VidCascadeError",
+    "VidCascadePipeline",
+    "__version__",
+    "read_clip",
+    "write_clip",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -148,8 +148,12 @@ def test_refusals_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for nothing in ("", " ", "..", "/"):
         with pytest.raises(UsageError):
             check_output(nothing)
-    # Asked of the system, and not tried with chmod: tests may run as root, who may write.
-    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    # A refusing system, and not chmod: tests may run as root, who may write anywhere.
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(UsageError, match="cannot be written"):
         check_output(tmp_path / "c.mp4")
 

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
 from diffusers import DiffusionPipeline
-from diffusers.utils import BaseOutput
 from torch import Tensor
 
 from vidcascade.cascade import weights
+from vidcascade.cascade.frames import CascadeOutput, OutputType, to_output
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.result import StageResult
 from vidcascade.cascade.running import TextStates, key_of, run_stage
 from vidcascade.cascade.settings import Settings, with_settings
 from vidcascade.cascade.spec import CascadeSpec
-from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
-from vidcascade.nn.precision import DTYPES, working_dtype
+from vidcascade.nn.precision import working_dtype
 
 # Imported by name so that diffusers finds the classes which a saved pipeline names.
 from vidcascade.nn.text import (  # noqa: F401
@@ -32,27 +30,9 @@ from vidcascade.nn.text import (  # noqa: F401
     build_text_encoder,
 )
 
-OutputType = Literal["pil", "np", "pt"]
+Seeds = torch.Generator | int | Sequence[torch.Generator | int]
 # (pipeline, step, flow σ, {"stage", "samples", "x"}), as diffusers' callback_on_step_end.
 Callback = Callable[[Any, int, float, dict[str, Any]], Any]
-
-
-@dataclass
-class CascadeOutput(BaseOutput):
-    """What a cascade returns.
-
-    Attributes:
-        frames: ``pil`` a list of lists of images; ``np`` float32 (B, T, H, W, 3) in [0, 1];
-            ``pt`` float32 (B, T, 3, H, W) in [0, 1].
-        fps: frames per second.
-        stages: every stage's result, in the order in which they ran.
-        spec: the spec as it was run, all settings of the call included.
-    """
-
-    frames: Any
-    fps: float
-    stages: dict[str, StageResult] = field(default_factory=dict)
-    spec: CascadeSpec | None = None
 
 
 class VidCascadePipeline(DiffusionPipeline):
@@ -173,7 +153,7 @@ class VidCascadePipeline(DiffusionPipeline):
         negative_prompt: str | Sequence[str] | None = None,
         *,
         num_videos_per_prompt: int = 1,
-        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        generator: Seeds | None = None,
         num_inference_steps: int | Mapping[str, int] | None = None,
         guidance_scale: float | Mapping[str, float] | None = None,
         noise_augmentation: float | Mapping[str, float] | None = None,
@@ -192,8 +172,9 @@ class VidCascadePipeline(DiffusionPipeline):
             prompt: one or more; None only with ``start_from``.
             negative_prompt: what guidance moves away from; one for all, or one for each prompt.
             num_videos_per_prompt: samples of each prompt.
-            generator: one for each sample, or one for all, from which they draw in turn. The same
-                seed gives the same clip, alone or in a batch.
+            generator: one for each sample, or one for all, from which they draw in turn; or seeds,
+                where one number is the first sample's and the others count up. The same seed gives
+                the same clip, alone or in a batch.
             keys: instead of generators, what they gave in an earlier run (see the manifest).
             num_inference_steps, guidance_scale, noise_augmentation: a number for every stage that
                 has the setting, or numbers by stage name; None keeps the spec's.
@@ -277,7 +258,7 @@ class VidCascadePipeline(DiffusionPipeline):
         prompt: str | Sequence[str] | None,
         negative: str | Sequence[str] | None,
         each: int,
-        generator: torch.Generator | Sequence[torch.Generator] | None,
+        generator: Seeds | None,
         keys: Sequence[int] | None,
         start_from: StageResult | None,
         spec: CascadeSpec,
@@ -368,27 +349,17 @@ def _span(
 
 def _keys(generator: torch.Generator | Sequence[torch.Generator] | None, samples: int) -> list[int]:
     if generator is None:
-        seeds = torch.randint(0, 2**62, (samples,))
-        return [int(s) for s in seeds]
+        drawn = torch.randint(0, 2**62, (samples,))
+        return [int(key) for key in drawn]
+    if isinstance(generator, int):
+        generator = [generator + number for number in range(samples)]
     if isinstance(generator, torch.Generator):
         return [key_of(generator) for _ in range(samples)]
     if len(generator) != samples:
         raise UsageError(f"There are {samples} samples and {len(generator)} generators.")
-    return [key_of(g) for g in generator]
+    return [
+        key_of(torch.Generator().manual_seed(g) if isinstance(g, int) else g) for g in generator
+    ]
 
 
-def to_output(video: Tensor, output_type: OutputType) -> Any:
-    """(B, T, 3, H, W) in [-1, 1] → frames of the asked type, see :class:`CascadeOutput`."""
-    unit = (video.float() / 2 + 0.5).clamp(0, 1)
-    if output_type == "pt":
-        return unit
-    array = unit.permute(0, 1, 3, 4, 2).cpu().numpy()
-    if output_type == "np":
-        return array
-    from PIL import Image
-
-    pixels = (array * 255).round().astype(np.uint8)
-    return [[Image.fromarray(frame) for frame in clip] for clip in pixels]
-
-
-__all__ = ["DTYPES", "CascadeOutput", "VidCascadeError", "VidCascadePipeline", "to_output"]
+__all__ = ["CascadeOutput", "VidCascadePipeline"]

@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
+from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.manifest import Manifest, versions
 from vidcascade.cascade.outputs import Output, plan_outputs, write_output
-from vidcascade.cascade.pipeline import CascadeOutput, VidCascadePipeline
+from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.result import StageResult
 from vidcascade.cascade.running import key_of, schedule_of
 from vidcascade.errors import UsageError

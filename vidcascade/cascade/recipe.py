@@ -12,6 +12,7 @@ class Recipe(BaseModel):
     single frames, a few train time cheaply on random subsets, null takes the whole clip. Bridges
     and refiners take that many *known* or *input* frames in a row. ``crop`` is the side of the
     square that they are trained on; their work is local.
+    ``degradation`` is the probability that their input is blurred, compressed or tinted.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,6 +32,7 @@ class Recipe(BaseModel):
     text_dropout: float = Field(0.1, ge=0.0, le=1.0)
     subject_weight: float = Field(0.0, ge=0.0, description="extra loss weight on the subject")
     augmentation: tuple[float, float] = (0.0, 0.0)
+    degradation: float = Field(0.0, ge=0.0, le=1.0, description="share of damaged inputs")
     captions: int = Field(8192, ge=1, description="how many captions are drawn again and again")
 
     @model_validator(mode="after")

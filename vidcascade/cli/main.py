@@ -64,6 +64,16 @@ def main() -> None:
             raise
         print(f"vidcascade: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except Exception as error:
+        if debug:
+            raise
+        reason = (str(error).strip().splitlines() or [""])[0]
+        print(
+            f"vidcascade: something went wrong inside ({type(error).__name__}: {reason[:200]}); "
+            "run it again with --debug for the traceback, which is what a bug report needs.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         print("vidcascade: interrupted; nothing half-written was left.", file=sys.stderr)
         sys.exit(130)

@@ -44,11 +44,11 @@ class StageBars:
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Set a stage's bar."""
         if stage not in self.tasks:
+            self.progress.start()  # only now: an error before the first step prints no empty bar
             self.tasks[stage] = self.progress.add_task(stage, total=self.totals.get(stage, total))
         self.progress.update(self.tasks[stage], completed=done)
 
     def __enter__(self) -> StageBars:
-        self.progress.start()
         return self
 
     def __exit__(
@@ -57,7 +57,8 @@ class StageBars:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.progress.stop()
+        if self.tasks:
+            self.progress.stop()
 
 
 def peak_memory() -> float:

@@ -3,40 +3,81 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from vidcascade.training.logs import Progress
+
+_LISTED = 20
 
 
 def train(
     stage: Annotated[str, typer.Argument(help="Which stage: base, bridge or refiner.")],
     spec: Annotated[str, typer.Option(help="Spec file, or a bundled one's name.")] = "stickers",
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs"),
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of videos with metadata.jsonl; without it, drawn stickers."),
+    ] = None,
     max_minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after this.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in all.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Examples in a step.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Frames seen at once.")] = None,
     init: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of examples and noise.")] = 0,
+    previous: Annotated[
+        Path | None,
+        typer.Option(help="Network of the stage before: train on clips that it made over."),
+    ] = None,
+    previous_share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of such clips, with --previous.")
+    ] = 0.5,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of examples and noise.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that draw examples.")] = 1,
     sheet_every: Annotated[int, typer.Option(min=0, help="Steps between sheets.")] = 500,
+    save_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints.")] = 250,
+    log_every: Annotated[int, typer.Option(min=0, help="Steps between lines.")] = 20,
 ) -> None:
     """Train one stage; run the same command again to continue it."""
     from vidcascade.cascade.spec import CascadeSpec
     from vidcascade.training.sheets import SheetWriter
-    from vidcascade.training.trainer import Progress, RunSettings, train_stage
+    from vidcascade.training.sources import FolderSource
+    from vidcascade.training.trainer import RunSettings, train_stage
 
     loaded = CascadeSpec.load(spec).with_recipe(stage, steps=steps, batch=batch, frames=frames)
     folder = out / stage
+    source = None
+    if data is not None:
+        source = FolderSource.open(loaded, stage, data)
+        _list_skipped(source.folder.skipped, len(source.folder.entries))
+    settings = RunSettings(
+        folder, max_minutes, sheet_every, save_every, log_every, workers, init, seed,
+        previous, previous_share,
+    )  # fmt: skip
+    sheets = SheetWriter(loaded, stage, folder, source) if sheet_every else None
+    typer.echo(f"Weights: {train_stage(loaded, stage, settings, _report, sheets, source)}")
 
-    def report(line: Progress) -> None:
-        by_noise = " ".join(f"{value:.3f}" for value in line.by_noise)
-        typer.echo(
-            f"step {line.step}  {line.minutes:.1f} min  loss {line.loss:.4f}  by σ [{by_noise}]  "
-            f"grad {line.grad_norm:.2f}  {line.clips_per_second:.1f} clips/s  "
-            f"data wait {line.waiting:.0%}"
-        )
 
-    settings = RunSettings(folder, max_minutes, sheet_every, init=init, seed=seed, workers=workers)
-    sheets = SheetWriter(loaded, stage, folder)
-    typer.echo(f"Weights: {train_stage(loaded, stage, settings, report, sheets)}")
+def _report(line: Progress) -> None:
+    by_noise = " ".join(f"{value:.3f}" for value in line.by_noise)
+    typer.echo(
+        f"step {line.step}  {line.minutes:.1f} min  loss {line.loss:.4f}  by σ [{by_noise}]  "
+        f"grad {line.grad_norm:.2f}  {line.clips_per_second:.1f} clips/s  "
+        f"data wait {line.waiting:.0%}  {_duration(line.minutes_left)} left"
+    )
+
+
+def _duration(minutes: float) -> str:
+    hours, rest = divmod(round(minutes), 60)
+    return f"{hours} h {rest:02d} min" if hours else f"{minutes:.1f} min"
+
+
+def _list_skipped(skipped: list[tuple[str, str]], kept: int) -> None:
+    if not skipped:
+        return
+    typer.echo(f"Skipped {len(skipped)} entries of the folder; {kept} can be used:", err=True)
+    for name, reason in skipped[:_LISTED]:
+        typer.echo(f"  {name}: {reason}", err=True)
+    if len(skipped) > _LISTED:
+        typer.echo(f"  and {len(skipped) - _LISTED} more", err=True)

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.nn.bert import BertLayer, rename_bert
 
 __all__ = ["MiniLMTextEncoder", "TextEncoder", "TransformersTextEncoder", "build_text_encoder"]
 
@@ -168,31 +168,6 @@ class TextEncoder(ModelMixin, ConfigMixin):
         return cls(**values)
 
 
-class _BertLayer(nn.Module):
-    """One post-norm transformer layer of BERT on (B, L, D)."""
-
-    def __init__(self, width: int, heads: int, hidden: int, eps: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.out = nn.Linear(width, width)
-        self.norm_attention = nn.LayerNorm(width, eps)
-        self.expand = nn.Linear(width, hidden)
-        self.contract = nn.Linear(hidden, width)
-        self.norm_mlp = nn.LayerNorm(width, eps)
-
-    def forward(self, x: Tensor, allowed: Tensor) -> Tensor:
-        q, k, v = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for layer in (self.query, self.key, self.value)
-        )
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
-        x = self.norm_attention(x + self.out(mixed.transpose(1, 2).flatten(2)))
-        return self.norm_mlp(x + self.contract(F.gelu(self.expand(x))))
-
-
 class MiniLMTextEncoder(TextEncoder):
     """all-MiniLM-L6-v2's last-layer token states (22.7 M parameters, D = 384), offline.
 
@@ -241,9 +216,9 @@ class MiniLMTextEncoder(TextEncoder):
             self.positions = nn.Embedding(512, 384)
             self.kinds = nn.Embedding(2, 384)
             self.norm = nn.LayerNorm(384, 1e-12)
-            self.layers = nn.ModuleList(_BertLayer(384, 12, 1536, 1e-12) for _ in range(6))
+            self.layers = nn.ModuleList(BertLayer(384, 12, 1536, 1e-12) for _ in range(6))
         weights = load_file(folder / "model.safetensors")
-        self.load_state_dict(_rename_bert(weights), strict=True, assign=True)
+        self.load_state_dict(rename_bert(weights), strict=True, assign=True)
         self.requires_grad_(False)
         self.eval()
 
@@ -372,31 +347,3 @@ def _sha256(path: Path) -> str:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def _rename_bert(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Map a BERT checkpoint's names to ours; the pooler is not used here."""
-    names = {
-        "embeddings.word_embeddings": "words",
-        "embeddings.position_embeddings": "positions",
-        "embeddings.token_type_embeddings": "kinds",
-        "embeddings.LayerNorm": "norm",
-    }
-    parts = {
-        "attention.self.query": "query",
-        "attention.self.key": "key",
-        "attention.self.value": "value",
-        "attention.output.dense": "out",
-        "attention.output.LayerNorm": "norm_attention",
-        "intermediate.dense": "expand",
-        "output.dense": "contract",
-        "output.LayerNorm": "norm_mlp",
-    }
-    for index in range(6):
-        for theirs, ours in parts.items():
-            names[f"encoder.layer.{index}.{theirs}"] = f"layers.{index}.{ours}"
-    return {
-        f"{names[stem]}.{leaf}": tensor
-        for (stem, _, leaf), tensor in ((name.rpartition("."), t) for name, t in weights.items())
-        if stem in names
-    }

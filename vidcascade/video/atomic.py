@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,8 +30,14 @@ def check_parent(target: Path) -> None:
         raise UsageError(f"Folder {parent} does not exist; create it or write somewhere else.")
     if not parent.is_dir():
         raise UsageError(f"{parent} is not a folder; write somewhere else.")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise UsageError(f"Folder {parent} cannot be written to; write somewhere else.")
+    try:
+        # Trying is the only sure way: permissions say nothing of read-only or special file systems.
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
+        if error.errno in _FULL:
+            return  # the write itself will tell, and may need less than it seems
+        raise UsageError(f"Folder {parent} cannot be written to; write somewhere else.") from error
 
 
 def check_replaceable(target: Path, overwrite: bool) -> None:

@@ -1,0 +1,45 @@
+"""Settings of one run."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidcascade.cascade.settings import Settings, with_settings
+from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.errors import UsageError
+
+TINY = CascadeSpec.load("tiny")
+
+
+def test_nothing_asked_changes_nothing() -> None:
+    assert with_settings(TINY, Settings()) == TINY
+
+
+@given(st.floats(0, 0.99), st.integers(1, 50))
+def test_a_number_goes_where_the_setting_exists(sigma: float, steps: int) -> None:
+    spec = with_settings(TINY, Settings(steps=steps, noise_augmentation=sigma))
+    assert [s.steps for s in spec.stages] == [steps] * 3
+    assert [s.noise_augmentation for s in spec.stages] == [0.0, sigma, sigma]
+
+
+def test_a_mapping_goes_to_the_stages_it_names() -> None:
+    spec = with_settings(TINY, Settings(steps={"bridge": 5}, guidance={"base": 4.0}, smoothing=0.2))
+    assert [s.steps for s in spec.stages] == [2, 5, 1]
+    assert spec.stages[0].guidance.scale == 4.0
+    assert spec.stages[2].smoothing.strength == 0.2
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (Settings(steps=0), "stages.base.steps"),
+        (Settings(smoothing={"base": 0.5}), "choose from refiner"),
+        (Settings(noise_augmentation={"base": 0.5}), "choose from bridge, refiner"),
+        (Settings(fps=-1), "fps"),
+    ],
+)
+def test_what_cannot_work_is_refused(settings: Settings, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        with_settings(TINY, settings)
