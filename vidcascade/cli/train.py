@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -45,18 +48,39 @@ def train(
     from vidcascade.training.sources import FolderSource
     from vidcascade.training.trainer import RunSettings, train_stage
 
-    loaded = CascadeSpec.load(spec).with_recipe(stage, steps=steps, batch=batch, frames=frames)
-    folder = out / stage
-    source = None
-    if data is not None:
-        source = FolderSource.open(loaded, stage, data)
-        _list_skipped(source.folder.skipped, len(source.folder.entries))
-    settings = RunSettings(
-        folder, max_minutes, sheet_every, save_every, log_every, workers, init, seed,
-        previous, previous_share,
-    )  # fmt: skip
-    sheets = SheetWriter(loaded, stage, folder, source) if sheet_every else None
-    typer.echo(f"Weights: {train_stage(loaded, stage, settings, _report, sheets, source)}")
+    with _plain_warnings():
+        loaded = CascadeSpec.load(spec).with_recipe(stage, steps=steps, batch=batch, frames=frames)
+        folder = out / stage
+        source = None
+        if data is not None:
+            source = FolderSource.open(loaded, stage, data)
+            _list_skipped(source.folder.skipped, len(source.folder.entries))
+        settings = RunSettings(
+            folder, max_minutes, sheet_every, save_every, log_every, workers, init, seed,
+            previous, previous_share,
+        )  # fmt: skip
+        sheets = SheetWriter(loaded, stage, folder, source) if sheet_every else None
+        weights = train_stage(loaded, stage, settings, _report, sheets, source)
+    typer.echo(f"Weights: {weights}")
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Show the package's own warnings as sentences, and others as Python does."""
+    package = str(Path(__file__).parents[1])
+    with warnings.catch_warnings():
+        ordinary = warnings.showwarning
+
+        def show(
+            message: Warning | str, category: type[Warning], filename: str, *rest: Any
+        ) -> None:
+            if filename.startswith(package):
+                typer.echo(f"vidcascade: warning: {message}", err=True)
+            else:
+                ordinary(message, category, filename, *rest)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def _report(line: Progress) -> None:

@@ -48,25 +48,47 @@ def load_checkpoint(
         VidCascadeError: the checkpoint is damaged or belongs to another network.
     """
     source = folder / "checkpoint"
-    if not source.is_dir():
+    if not source.is_dir() and not _recover(source):
         return 0
     try:
-        network.load_state_dict(load_file(source / "network.safetensors"))
+        weights = load_file(source / "network.safetensors")
         averaged = load_file(source / "ema.safetensors")
+        _check_fit(network, weights)
+        network.load_state_dict(weights)
         # weights_only: an optimiser state holds tensors and numbers, and nothing else is loaded.
         state: dict[str, Any] = torch.load(source / "state.pt", weights_only=True)
         for shadow, name in zip(ema.shadow_params, _names(network), strict=True):
             shadow.copy_(averaged[name])
         for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
+        ema.optimization_step = int(state["ema_steps"])
+        return int(state["step"])
     except Exception as error:
-        reason = str(error).splitlines()[0][:160]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
         raise VidCascadeError(
-            f"The checkpoint in {source} does not fit this run ({reason}): choose another --out, "
-            "or remove it to start again."
+            f"The checkpoint in {source} does not fit this run ({reason[:160]}): choose another "
+            "--out, or remove it to start again."
         ) from error
-    ema.optimization_step = state["ema_steps"]
-    return int(state["step"])
+
+
+def _recover(source: Path) -> bool:
+    """Put back a checkpoint whose replacement died between its two renames."""
+    for old in source.parent.glob(f".{source.name}.*.old"):
+        old.rename(source)
+        return True
+    return False
+
+
+def _check_fit(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Say in a few words what torch says in a page."""
+    own = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    other = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted(own.keys() | other.keys()):
+        if own.get(name) != other.get(name):
+            raise ValueError(
+                f"{name} is {other.get(name, 'missing')} in it and "
+                f"{own.get(name, 'missing')} in the spec's network"
+            )
 
 
 def _names(network: nn.Module) -> list[str]:

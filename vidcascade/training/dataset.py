@@ -1,4 +1,8 @@
-"""Training examples: pure functions of a number, so that a resumed run sees the same ones."""
+"""Training examples: pure functions of a number, so that a resumed run sees the same ones.
+
+A source gives frames (:mod:`vidcascade.training.sources`); what is here makes them an example for
+one stage: which frames, what the stage is given of them, which part of the picture.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,25 @@ from torch.utils.data import Dataset
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec, StageSpec
 from vidcascade.cascade.stage import Conditioning, resize
-from vidcascade.data.stickers import StickerWorld
+from vidcascade.training.degrade import degrade
+from vidcascade.training.sources import ClipSource, WorldSource
 
 
 @dataclass
 class Example:
-    """One training example (or a batch of them): target (B, T, 3, H, W) in [-1, 1]."""
+    """One training example, or a batch of them.
+
+    Attributes:
+        target: (B, T, 3, H, W) in [-1, 1].
+        weight: of each pixel's loss, (B, T, 1, H, W) with mean about 1, or None.
+        positions: place of each frame in the clip, in frames, (B, T).
+        captions: one for each.
+        given: what the stage knows beforehand; None for a base.
+        augmentation: VP σ of the noise in ``given``, (B,).
+        previous: the clean truth at the stage before's size and rate, whole frames
+            (B, n, 3, h, w), where it was asked for.
+        corner: top and left of the target in the whole frame, pixels, (B, 2), with ``previous``.
+    """
 
     target: Tensor
     weight: Tensor | None
@@ -27,59 +44,78 @@ class Example:
     captions: list[str]
     given: Conditioning | None
     augmentation: Tensor
+    previous: Tensor | None = None
+    corner: Tensor | None = None
+
+    def to(self, device: torch.device) -> Example:
+        """Everything that a network reads on that device; ``previous`` stays where it is."""
+        return Example(
+            self.target.to(device),
+            None if self.weight is None else self.weight.to(device),
+            self.positions.to(device),
+            self.captions,
+            None if self.given is None else self.given.to(device),
+            self.augmentation.to(device),
+            self.previous,
+            self.corner,
+        )
 
 
-class WorldDataset(Dataset[Example]):
-    """Clips of the sticker world, drawn for one stage of a cascade.
+class StageDataset(Dataset[Example]):
+    """Examples of one stage, from any source of clips.
 
-    Index i is example i of an endless sequence: description ``i mod captions`` of the training
-    split, with positions, speeds and sizes drawn anew each time.
+    Args:
+        spec: the cascade, of which ``stage`` is a part.
+        stage: the stage to train.
+        source: of clips.
+        count: number of examples.
+        seed: of everything random.
+        first: number of the first example; item i is example ``first + i`` of an endless sequence.
+        keep_previous: fill :attr:`Example.previous`, which costs memory and traffic.
     """
 
     def __init__(
-        self, spec: CascadeSpec, stage: StageSpec, count: int, seed: int = 0,
-        stickers: Path | None = None, first: int = 0,
+        self, spec: CascadeSpec, stage: StageSpec, source: ClipSource, count: int, seed: int = 0,
+        first: int = 0, keep_previous: bool = False,
     ) -> None:  # fmt: skip
-        self.spec, self.stage, self.count, self.seed, self.first = spec, stage, count, seed, first
+        self.spec, self.stage, self.source = spec, stage, source
+        self.count, self.seed, self.first = count, seed, first
+        self.keep_previous = keep_previous
         self.rule = make_stage(stage)
-        self.world = StickerWorld(spec.world, stickers)
-        self.split = "train" if spec.world.held_out > 0 else "all"
         index = spec.stages.index(stage)
         self.before = spec.stages[index - 1] if index else None
-        self.duration = spec.stages[0].frames / spec.fps
+        self.rate = spec.fps_after(stage.name)
 
     def __len__(self) -> int:
+        """Number of examples."""
         return self.count
 
     def __getitem__(self, item: int) -> Example:
+        """Example ``first + item``, as a batch of one."""
         number = self.first + item
-        rng = np.random.default_rng((self.seed, number))
-        recipe = self.stage.training
-        caption_seed = self.seed * 1_000_003 + number % recipe.captions
-        described = self.world.describe(caption_seed, self.split)  # type: ignore[arg-type]
-        scene = self.world.scene(described, int(rng.integers(2**62)), self.duration)
-        rate = self.spec.fps_after(self.stage.name)
-        chosen = self._frames(rng)
-        times = [float(k) / rate for k in chosen]
-        frames, cover = self.world.render_with_mask(scene, self.stage.size, times)
-        target = to_video(frames)
-        weight = None
-        if recipe.subject_weight > 0:
-            mask = torch.from_numpy(np.ascontiguousarray(cover))[None, :, None]
-            weight = 1 + recipe.subject_weight * mask
-            weight = weight / weight.mean()
-        given, augmentation = None, torch.zeros(1)
-        if self.before is not None:
-            given, augmentation = self._condition(target, rng)
-            target, weight, given = self._crop(target, weight, given, rng)
-        return Example(
-            target,
-            weight,
-            torch.tensor(chosen, dtype=torch.float32)[None],
-            [described.caption],
-            given,
-            augmentation,
+        # One stream of random numbers for each purpose: switching degradation on, say, changes
+        # neither the clips nor the noise.
+        choices, clip, noise, damage = (
+            np.random.default_rng((self.seed, number, purpose)) for purpose in range(4)
         )
+        chosen = self._frames(choices)
+        drawn = self.source.draw(number, self.stage.size, [k / self.rate for k in chosen], clip)
+        target = to_video(drawn.frames)
+        weight = None
+        emphasis = self.stage.training.subject_weight
+        if emphasis > 0 and drawn.cover is not None:
+            mask = torch.from_numpy(np.ascontiguousarray(drawn.cover))[None, :, None]
+            weight = 1 + emphasis * mask
+            weight = weight / weight.mean()
+        positions = torch.tensor(chosen, dtype=torch.float32)[None]
+        example = Example(target, weight, positions, [drawn.caption], None, torch.zeros(1))
+        if self.before is not None:
+            previous = self._shrunken(target, self.before.size)
+            example.given, example.augmentation = self._condition(previous, noise, damage)
+            if self.keep_previous:
+                example.previous = previous
+            self._crop(example, choices)
+        return example
 
     def _frames(self, rng: np.random.Generator) -> list[int]:
         total, wanted = self.stage.frames, self.stage.training.frames
@@ -95,29 +131,45 @@ class WorldDataset(Dataset[Example]):
         start = int(rng.integers(total - wanted + 1))
         return list(range(start, start + wanted))
 
-    def _condition(self, target: Tensor, rng: np.random.Generator) -> tuple[Conditioning, Tensor]:
-        assert self.before is not None
+    def _shrunken(self, target: Tensor, size: int) -> Tensor:
+        """What a perfect stage before would have made, (1, n, 3, h, w)."""
+        return resize(target[:, ::2] if self.stage.kind == "bridge" else target, size, "area")
+
+    def _condition(
+        self, previous: Tensor, rng: np.random.Generator, damage: np.random.Generator
+    ) -> tuple[Conditioning, Tensor]:
         low, high = self.stage.training.augmentation
         sigma = torch.tensor([rng.uniform(low, high)], dtype=torch.float32)
-        source = target[:, ::2] if self.stage.kind == "bridge" else target
-        previous = resize(source, self.before.size, "area")
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         noise = torch.randn(previous.shape, generator=generator)
+        if damage.random() < self.stage.training.degradation:
+            previous = degrade(previous, damage)
         return self.rule.condition(previous, sigma, noise), sigma
 
-    def _crop(
-        self, target: Tensor, weight: Tensor | None, given: Conditioning, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor | None, Conditioning]:
+    def _crop(self, example: Example, rng: np.random.Generator) -> None:
         side = self.stage.training.crop
-        if side is None or side >= self.stage.size:
-            return target, weight, given
-        top, left = (int(k) for k in rng.integers(0, self.stage.size - side + 1, 2))
-        window = (..., slice(top, top + side), slice(left, left + side))
-        return (
-            target[window],
-            None if weight is None else weight[window],
-            given.crop(top, left, side, side),
-        )
+        top = left = 0
+        if side is not None and side < self.stage.size:
+            top, left = (int(k) for k in rng.integers(0, self.stage.size - side + 1, 2))
+            window = (..., slice(top, top + side), slice(left, left + side))
+            example.target = example.target[window]
+            if example.weight is not None:
+                example.weight = example.weight[window]
+            assert example.given is not None
+            example.given = example.given.crop(top, left, side, side)
+        if self.keep_previous:
+            example.corner = torch.tensor([[top, left]])
+
+
+class WorldDataset(StageDataset):
+    """Clips of the sticker world, drawn for one stage of a cascade."""
+
+    def __init__(
+        self, spec: CascadeSpec, stage: StageSpec, count: int, seed: int = 0,
+        stickers: Path | None = None, first: int = 0,
+    ) -> None:  # fmt: skip
+        source = WorldSource(spec, stage, seed, stickers)
+        super().__init__(spec, stage, source, count, seed, first)
 
 
 def to_video(frames: np.ndarray) -> Tensor:
@@ -128,13 +180,18 @@ def to_video(frames: np.ndarray) -> Tensor:
 
 def collate(items: list[Example]) -> Example:
     """Stack examples along the batch."""
-    weights: list[Any] = [item.weight for item in items]
     givens = [item.given for item in items if item.given is not None]
     return Example(
         torch.cat([item.target for item in items]),
-        None if weights[0] is None else torch.cat(weights),
+        _joined([item.weight for item in items]),
         torch.cat([item.positions for item in items]),
         [caption for item in items for caption in item.captions],
         Conditioning.stack(givens) if givens else None,
         torch.cat([item.augmentation for item in items]),
+        _joined([item.previous for item in items]),
+        _joined([item.corner for item in items]),
     )
+
+
+def _joined(parts: list[Any]) -> Tensor | None:
+    return None if parts[0] is None else torch.cat(parts)

@@ -6,10 +6,19 @@ import torch
 from torch import Tensor
 
 from vidcascade.cascade.stage import Stage
-from vidcascade.diffusion.flow_matching import add_noise, training_sigmas, velocity_loss
+from vidcascade.diffusion.flow_matching import (
+    add_noise,
+    per_sample,
+    training_sigmas,
+    velocity_loss,
+)
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.nn.text import TextEncoder
 from vidcascade.training.dataset import Example
+
+# Share of a refiner's examples that are its first sampling step, exactly.
+FIRST_STEP_SHARE = 0.5
+_MAX_CAPTIONS = 20_000  # about 0.5 GB of MiniLM's states
 
 
 class TextCache:
@@ -21,12 +30,7 @@ class TextCache:
 
     def __call__(self, captions: list[str]) -> tuple[Tensor, Tensor]:
         """Captions → states (B, L, D) float32 and mask (B, L), padded to the longest."""
-        missing = sorted({c for c in captions if c not in self._states})
-        if missing:
-            states, mask = self.encoder.encode(missing)
-            for caption, state, kept in zip(missing, states, mask, strict=True):
-                self._states[caption] = state[kept].half()
-        rows = [self._states[c] for c in captions]
+        rows = [self._row(caption) for caption in captions]
         longest = max(len(row) for row in rows)
         out = torch.zeros(len(rows), longest, rows[0].shape[1])
         mask = torch.zeros(len(rows), longest, dtype=torch.bool)
@@ -34,6 +38,18 @@ class TextCache:
             out[i, : len(row)] = row.float()
             mask[i, : len(row)] = True
         return out, mask
+
+    def _row(self, caption: str) -> Tensor:
+        found = self._states.get(caption)
+        if found is None:
+            # Alone, although together would be faster: the last bits depend on the company, and a
+            # resumed run, whose cache is empty, would not repeat an uninterrupted one.
+            states, mask = self.encoder.encode([caption])
+            found = states[0, mask[0]].half().cpu()
+            while len(self._states) >= _MAX_CAPTIONS:
+                del self._states[next(iter(self._states))]
+            self._states[caption] = found
+        return found
 
 
 def stage_loss(
@@ -47,20 +63,32 @@ def stage_loss(
     recipe = stage.spec.training
     count = len(batch.captions)
     sigma = training_sigmas(count, generator, recipe.shift, std=recipe.sigma_std)
-    if stage.spec.kind == "refiner":
-        # Only the levels below the truncated start are ever visited.
-        sigma = sigma * stage.spec.start_sigma
     noise = torch.randn(batch.target.shape, generator=generator)
     dropped = torch.rand(count, generator=generator) < recipe.text_dropout
+    start = stage.start(batch.given)
+    at_start = torch.zeros(count, dtype=torch.bool)
+    if start is not None:
+        # Only the levels below the truncated start are ever visited.
+        sigma = sigma * stage.spec.start_sigma
+        at_start = torch.rand(count, generator=generator) < FIRST_STEP_SHARE
+        sigma = torch.where(at_start, stage.spec.start_sigma, sigma)
+        noise = _share_noise(noise, stage.spec.smoothing.noise_correlation, generator)
     device = batch.target.device
     sigma, noise = sigma.to(device), noise.to(device)
     states = mask = None
     if text is not None:
         captions = ["" if d else c for d, c in zip(dropped, batch.captions, strict=True)]
         states, mask = (tensor.to(device) for tensor in text(captions))
+    point = add_noise(batch.target, noise, sigma)
+    if start is not None:
+        # Sampling starts from the *upsampled input* noised to the start, in which the detail that
+        # the target has is missing. A network that only ever saw noised targets would look for
+        # that detail under the noise; here it learns to make it.
+        swap = per_sample(at_start.to(device), point)
+        point = torch.where(swap, add_noise(start, noise, sigma), point)
     x = stage.predict(
         network,
-        add_noise(batch.target, noise, sigma),
+        point,
         sigma,
         batch.given,
         batch.augmentation,
@@ -69,3 +97,11 @@ def stage_loss(
         batch.positions,
     )
     return velocity_loss(x, batch.target, sigma, batch.weight), sigma
+
+
+def _share_noise(noise: Tensor, correlation: float, generator: torch.Generator) -> Tensor:
+    """Noise (B, T, …) whose frames have the correlation that sampling gives them."""
+    if correlation == 0.0:
+        return noise
+    shared = torch.randn(noise[:, :1].shape, generator=generator)
+    return correlation**0.5 * shared + (1 - correlation) ** 0.5 * noise

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from vidcascade.cascade.recipe import Recipe
+from vidcascade.training.muon import GramMuon
 
 
 def build_optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -28,9 +29,7 @@ def build_optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Opt
         )
     ]
     if matrices:
-        optimisers.append(
-            torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=recipe.weight_decay)
-        )
+        optimisers.append(GramMuon(matrices, lr=recipe.muon_lr, weight_decay=recipe.weight_decay))
     return optimisers
 
 

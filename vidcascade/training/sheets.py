@@ -17,30 +17,39 @@ from vidcascade.diffusion.sampling import Predictor, sample
 from vidcascade.diffusion.schedules import Schedule
 from vidcascade.errors import VidCascadeError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
+from vidcascade.nn.precision import working_dtype
 from vidcascade.nn.text import build_text_encoder
-from vidcascade.training.dataset import Example, WorldDataset
+from vidcascade.training.dataset import Example, StageDataset
+from vidcascade.training.sources import ClipSource, WorldSource
 from vidcascade.video.atomic import atomic_path
 from vidcascade.video.sheet import contact_sheet
 
 CLIPS = 6
 # A young network paints grey; it has collapsed when it falls back to that, or never leaves it.
 YOUNG = 2000
+# Far from any seed that people give: the training clips should not be the sheet's.
+SEED = 999_983
 
 
 class SheetWriter:
     """Draws the same few captions with each network it is given, as ``samples-<step>.png``.
 
     A bridge or refiner is shown three rows for each clip: its input, its output, the truth.
+    ``source`` gives the clips; None is the sticker world.
     """
 
-    def __init__(self, spec: CascadeSpec, stage_name: str, folder: Path) -> None:
+    def __init__(
+        self, spec: CascadeSpec, stage_name: str, folder: Path, source: ClipSource | None = None
+    ) -> None:
         self.stage = spec.stage(stage_name)
         self.rule = make_stage(self.stage)
+        self.dtype = spec.dtype
         self.folder = folder
-        plain = spec.with_recipe(stage_name, crop=None)
+        plain = spec.with_recipe(stage_name, crop=None, degradation=0.0)
         stage = plain.stage(stage_name)
         count = CLIPS if self.stage.kind == "base" else 2
-        examples = WorldDataset(plain, stage, count, seed=999_983)
+        clips = source or WorldSource(plain, stage, SEED)
+        examples = StageDataset(plain, stage, clips, count, SEED)
         self.examples = [examples[k] for k in range(count)]
         self.was_alive = False
         self.encoder = None
@@ -48,8 +57,13 @@ class SheetWriter:
             self.encoder = build_text_encoder(spec.text.encoder, spec.text.max_tokens)
 
     @torch.no_grad()
-    def __call__(self, network: SpaceTimeDenoiser, step: int) -> None:
-        """Sample and write the sheet; a collapsed one raises :class:`VidCascadeError`."""
+    def __call__(self, network: SpaceTimeDenoiser, step: int) -> np.ndarray:
+        """Sample on the network's device, write the sheet and return it, uint8 (H, W, 3).
+
+        Raises:
+            VidCascadeError: every sample is one flat colour.
+        """
+        device = network.device
         rows: list[np.ndarray] = []
         labels: list[str] = []
         flat = 0
@@ -57,16 +71,18 @@ class SheetWriter:
             shape = tuple(example.target.shape[1:])
             generator = torch.Generator().manual_seed(number)
             rho = self.stage.smoothing.noise_correlation
-            noise = frame_noise(shape, generator, rho)[None]
-            predict = self._predictor(network, example)
+            noise = frame_noise(shape, generator, rho)[None].to(device)
+            predict = self._predictor(network, example.to(device))
             guide = self.stage.guidance
             start = self.rule.start(example.given)
+            start = None if start is None else start.to(device)
             schedule = Schedule(
                 self.stage.scheduler, self.stage.steps, self.stage.shift,
                 self.stage.start_sigma if start is not None else 1.0,
             )  # fmt: skip
             scale = Guidance(guide.scale, *guide.interval, guide.dynamic_threshold)
-            with torch.autocast("cpu", torch.bfloat16):
+            dtype = working_dtype(self.dtype, device)
+            with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
                 video = sample(predict, noise, schedule, scale, start)
             flat += float(video.std()) < 0.02
             if example.given is not None:
@@ -78,7 +94,8 @@ class SheetWriter:
                 rows.append(to_uint8(example.target))
                 labels.append("truth")
         with atomic_path(self.folder / f"samples-{step:06d}.png", overwrite=True) as path:
-            iio.imwrite(path, contact_sheet(rows, labels), extension=".png")
+            picture = contact_sheet(rows, labels)
+            iio.imwrite(path, picture, extension=".png")
         if flat < len(self.examples):
             self.was_alive = True
         elif self.was_alive or step >= YOUNG:
@@ -86,9 +103,11 @@ class SheetWriter:
                 f"Training stopped at step {step}: every sample is one flat colour (see "
                 f"{self.folder}), so the network has collapsed; lower the learning rates."
             )
+        return picture
 
     def _predictor(self, network: SpaceTimeDenoiser, example: Example) -> Predictor:
-        text = {c: self._text(example.captions[0] if c else "") for c in (True, False)}
+        device = network.device
+        text = {c: self._text(example.captions[0] if c else "", device) for c in (True, False)}
 
         def predict(sample: Tensor, sigma: Tensor, conditional: bool) -> Tensor:
             states, mask = text[conditional]
@@ -105,10 +124,11 @@ class SheetWriter:
 
         return predict
 
-    def _text(self, caption: str) -> tuple[Tensor | None, Tensor | None]:
+    def _text(self, caption: str, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
         if self.encoder is None:
             return None, None
-        return self.encoder.encode([caption])
+        states, mask = self.encoder.encode([caption])
+        return states.to(device), mask.to(device)
 
 
 def to_uint8(video: Tensor) -> np.ndarray:

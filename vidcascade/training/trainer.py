@@ -6,30 +6,39 @@ has the same losses as one that was not interrupted.
 
 from __future__ import annotations
 
-import csv
-import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import broadcast_object_list, set_seed
 from diffusers.training_utils import EMAModel
-from torch.utils.data import DataLoader, Dataset
 
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
-from vidcascade.errors import VidCascadeError
+from vidcascade.cascade.weights import load_network
+from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
+from vidcascade.nn.precision import working_dtype
 from vidcascade.nn.text import build_text_encoder
 from vidcascade.training.checkpoints import load_checkpoint, save_checkpoint
-from vidcascade.training.dataset import Example, WorldDataset, collate
+from vidcascade.training.dataset import Example, StageDataset
+from vidcascade.training.health import Starvation, check_finite
+from vidcascade.training.loading import batches
+from vidcascade.training.logs import NOISE_BINS, Meter, Progress, RunLog
 from vidcascade.training.objective import TextCache, stage_loss
 from vidcascade.training.optimisers import build_optimisers, scheduled_rate
+from vidcascade.training.regenerate import Regenerator
+from vidcascade.training.sources import ClipSource, WorldSource
+from vidcascade.video.atomic import atomic_path
 
-NOISE_BINS = 4
+__all__ = ["NOISE_BINS", "Progress", "RunSettings", "SheetMaker", "train_stage"]
+
+# Draws a network's samples at a step; the picture, uint8 (H, W, 3), is also shown in TensorBoard.
+SheetMaker = Callable[[SpaceTimeDenoiser, int], "np.ndarray | None"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,8 @@ class RunSettings:
         workers: processes that draw examples.
         init: folder of weights to start from.
         seed: of examples and noise.
+        previous: folder of the stage before's network, whose re-generations become inputs.
+        previous_share: probability that an example has such an input.
     """
 
     out: Path
@@ -53,19 +64,8 @@ class RunSettings:
     workers: int = 1
     init: Path | None = None
     seed: int = 0
-
-
-@dataclass
-class Progress:
-    """One line of the log: losses are means since the line before."""
-
-    step: int
-    minutes: float
-    loss: float
-    by_noise: list[float]
-    grad_norm: float
-    clips_per_second: float
-    waiting: float
+    previous: Path | None = None
+    previous_share: float = 0.5
 
 
 def train_stage(
@@ -73,160 +73,191 @@ def train_stage(
     stage_name: str,
     settings: RunSettings,
     report: Callable[[Progress], None] = lambda line: None,
-    sheet: Callable[[SpaceTimeDenoiser, int], None] | None = None,
-    dataset: Callable[[int, int], Dataset[Example]] | None = None,
+    sheet: SheetMaker | None = None,
+    source: ClipSource | None = None,
 ) -> Path:
     """Train one stage; returns the folder that holds its EMA weights (``out/network``).
 
-    ``report`` gets a line every ``log_every`` steps, ``sheet`` the EMA network every
-    ``sheet_every``. ``dataset(count, first)`` replaces the sticker world.
+    Started by ``accelerate launch`` on several devices, each takes its part of every batch.
+
+    Args:
+        spec: the cascade.
+        stage_name: which of its stages.
+        settings: of the run.
+        report: gets a line every ``log_every`` steps.
+        sheet: gets the EMA network every ``sheet_every`` steps.
+        source: of clips; None is the sticker world.
 
     Raises:
-        VidCascadeError: the loss is not finite, or the checkpoint does not fit.
+        UsageError: a stage that the spec has not, or a batch that cannot be shared out.
+        VidCascadeError: the loss is not finite, the samples have collapsed, the checkpoint does
+            not fit, or clips or weights cannot be read.
     """
-    stage_spec = spec.stage(stage_name)
-    recipe = stage_spec.training
-    rule = make_stage(stage_spec)
-    settings.out.mkdir(parents=True, exist_ok=True)
-    precision = {"bfloat16": "bf16", "float16": "fp16"}.get(spec.dtype, "no")
-    accelerator = Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
-    set_seed(settings.seed)
-    text = None
-    text_width = None
-    if stage_spec.network.text:
-        encoder = build_text_encoder(spec.text.encoder, spec.text.max_tokens)
-        text_width, text = encoder.width, TextCache(encoder)
-    network = rule.build_network(text_width)
-    if settings.init is not None:
-        network.load_state_dict(SpaceTimeDenoiser.from_pretrained(settings.init).state_dict())
-    ema = EMAModel(network.parameters(), decay=recipe.ema, use_ema_warmup=True, power=0.75)
-    optimisers = build_optimisers(network, recipe)
-    rates = [[group["lr"] for group in o.param_groups] for o in optimisers]
-    step = load_checkpoint(settings.out, network, ema, optimisers)
-    model, *prepared = accelerator.prepare(network, *optimisers)
-    ema.to(accelerator.device)
+    run = _Run(spec, stage_name, settings, source)
+    try:
+        run.loop(report, sheet)
+    finally:
+        run.log.close()
+    return run.finish()
 
-    count = (recipe.steps - step) * recipe.batch
-    if dataset is None:
-        examples: Dataset[Example] = WorldDataset(
-            spec, stage_spec, max(count, 0), settings.seed, first=step * recipe.batch
-        )
-    else:
-        examples = dataset(max(count, 0), step * recipe.batch)
-    batches = _batches(examples, recipe.batch, settings.workers)
 
-    def save() -> None:
-        if accelerator.is_main_process:
-            save_checkpoint(settings.out, step, network, ema, optimisers)
+class _Run:
+    """One run: its network, optimisers and logs, continued from the checkpoint if there is one."""
 
-    def averaged() -> SpaceTimeDenoiser:
-        twin = rule.build_network(text_width)
-        ema.copy_to(twin.parameters())
-        return twin.eval()
-
-    begun = since = time.monotonic()
-    losses: list[torch.Tensor] = []
-    sigmas: list[torch.Tensor] = []
-    waited, norm = 0.0, 0.0
-    while step < recipe.steps:
-        asked = time.monotonic()
-        batch = next(batches)
-        waited += time.monotonic() - asked
-        factor = scheduled_rate(step, recipe.steps, recipe.warmup)
-        for optimiser, base in zip(prepared, rates, strict=True):
-            for group, rate in zip(optimiser.param_groups, base, strict=True):
-                group["lr"] = rate * factor
-        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        with accelerator.autocast():
-            loss, sigma = stage_loss(rule, model, _to(batch, accelerator.device), text, generator)
-        accelerator.backward(loss.mean())
-        norm = float(accelerator.clip_grad_norm_(model.parameters(), recipe.clip_norm) or 0.0)
-        value = float(loss.detach().mean())
-        if not math.isfinite(value) or not math.isfinite(norm):
-            raise VidCascadeError(
-                f"Training stopped at step {step}: the loss is {value} and the gradient norm "
-                f"{norm}; lower muon_lr and adam_lr or raise warmup, then run again from the last "
-                f"checkpoint in {settings.out}."
+    def __init__(
+        self, spec: CascadeSpec, stage_name: str, settings: RunSettings, source: ClipSource | None
+    ) -> None:
+        stage = spec.stage(stage_name)
+        self.settings, self.recipe, self.rule = settings, stage.training, make_stage(stage)
+        settings.out.mkdir(parents=True, exist_ok=True)
+        self.accelerator = _accelerator(spec)
+        self.ranks, self.rank = self.accelerator.num_processes, self.accelerator.process_index
+        if self.recipe.batch % self.ranks:
+            raise UsageError(
+                f"A batch of {self.recipe.batch} cannot be shared by {self.ranks} processes: "
+                "choose a multiple."
             )
-        for optimiser in prepared:
+        device = self.accelerator.device
+        set_seed(settings.seed)
+        text = None
+        self.text_width: int | None = None
+        if stage.network.text or settings.previous is not None:
+            encoder = build_text_encoder(spec.text.encoder, spec.text.max_tokens).to(device)
+            self.text_width, text = encoder.width, TextCache(encoder)
+        self.text = text if stage.network.text else None
+        self.network = self.rule.build_network(self.text_width)
+        if settings.init is not None:
+            given = load_network(settings.init, self.rule, self.text_width)
+            self.network.load_state_dict(given.state_dict())
+        self.regenerate = None
+        if settings.previous is not None:
+            self.regenerate = Regenerator.open(
+                spec, stage_name, settings.previous, settings.previous_share,
+                text, self.text_width, device,
+            )  # fmt: skip
+        self.ema = EMAModel(
+            self.network.parameters(), decay=self.recipe.ema, use_ema_warmup=True, power=0.75
+        )
+        self.optimisers = build_optimisers(self.network, self.recipe)
+        self.rates = [[group["lr"] for group in o.param_groups] for o in self.optimisers]
+        self.accelerator.wait_for_everyone()
+        self.step = load_checkpoint(settings.out, self.network, self.ema, self.optimisers)
+        self.model, *self.prepared = self.accelerator.prepare(self.network, *self.optimisers)
+        self.ema.to(device)
+        self.is_main = self.accelerator.is_main_process
+        self.log = RunLog(settings.out, self.step, self.is_main)
+        self.saved = self.step
+        count = max(self.recipe.steps - self.step, 0) * self.recipe.batch
+        self.data = StageDataset(
+            spec, stage, source or WorldSource(spec, stage, settings.seed), count, settings.seed,
+            self.step * self.recipe.batch, keep_previous=self.regenerate is not None,
+        )  # fmt: skip
+
+    def loop(self, report: Callable[[Progress], None], sheet: SheetMaker | None) -> None:
+        """Train until the steps are done or the time is up."""
+        settings = self.settings
+        examples = batches(self.data, self.recipe.batch, settings.workers, self.rank, self.ranks)
+        hunger = Starvation(settings.workers)
+        begun = time.monotonic()
+        meter = Meter(begun)
+        while self.step < self.recipe.steps:
+            asked = time.monotonic()
+            batch = next(examples).to(self.accelerator.device)
+            meter.waited += time.monotonic() - asked
+            factor = scheduled_rate(self.step, self.recipe.steps, self.recipe.warmup)
+            loss, sigma, norm = self._advance(batch, factor)
+            meter.add(loss, sigma)
+            if self._is_time(settings.log_every):
+                now = time.monotonic()
+                minutes = self.log.minutes + (now - begun) / 60
+                left = self._minutes_left(meter.seconds_per_step(now), now - begun)
+                line = meter.line(now, self.step, minutes, left, norm, factor)
+                if self.is_main:
+                    self.log.write(line)
+                    report(line)
+                    hunger.see(line.waiting)
+                meter = Meter(now)
+            paused = time.monotonic()
+            # The sheet first: it finds out whether the network is worth keeping.
+            if self.is_main and sheet is not None and self._is_time(settings.sheet_every):
+                picture = sheet(self._averaged().to(self.accelerator.device), self.step)
+                if picture is not None:
+                    self.log.picture(picture, self.step)
+            if self._is_time(settings.save_every):
+                self._save()
+            meter.paused += time.monotonic() - paused
+            if self._is_over(begun):
+                break
+
+    def _advance(self, batch: Example, factor: float) -> tuple[torch.Tensor, torch.Tensor, float]:
+        """One step; returns the losses and σ of the examples, and the norm of the gradient."""
+        for optimiser, rates in zip(self.prepared, self.rates, strict=True):
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+        seed = self.settings.seed * 1_000_003 + self.step
+        generator = torch.Generator().manual_seed(seed + self.rank * 2**40)
+        with self.accelerator.autocast():
+            if self.regenerate is not None:
+                batch = self.regenerate(batch, generator)
+            loss, sigma = stage_loss(self.rule, self.model, batch, self.text, generator)
+        self.accelerator.backward(loss.mean())
+        parameters = self.model.parameters()
+        norm = float(self.accelerator.clip_grad_norm_(parameters, self.recipe.clip_norm) or 0.0)
+        check_finite(float(loss.detach().mean()), norm, self.step, self.settings.out)
+        for optimiser in self.prepared:
             optimiser.step()
             optimiser.zero_grad()
-        ema.step(network.parameters())
-        step += 1
-        losses.append(loss.detach().cpu())
-        sigmas.append(sigma.cpu())
-        if settings.log_every and step % settings.log_every == 0:
-            now = time.monotonic()
-            line = Progress(
-                step,
-                (now - begun) / 60,
-                float(torch.cat(losses).mean()),
-                _by_noise(torch.cat(losses), torch.cat(sigmas)),
-                norm,
-                len(losses) * recipe.batch / (now - since),
-                waited / (now - since),
-            )
-            _log(settings.out / "log.csv", line)
-            report(line)
-            losses, sigmas, waited, since = [], [], 0.0, now
-        if settings.save_every and step % settings.save_every == 0:
-            save()
-        if sheet is not None and settings.sheet_every and step % settings.sheet_every == 0:
-            sheet(averaged(), step)
-        if settings.max_minutes and time.monotonic() - begun > settings.max_minutes * 60:
-            break
-    save()
-    target = settings.out / "network"
-    if accelerator.is_main_process:
-        averaged().save_pretrained(target)
-    return target
+        self.ema.step(self.network.parameters())
+        self.step += 1
+        return loss, sigma, norm
+
+    def finish(self) -> Path:
+        """Write the last checkpoint and the averaged network."""
+        target = self.settings.out / "network"
+        if self.saved != self.step or not target.is_dir():
+            self._save()
+        if self.is_main:
+            with atomic_path(target, overwrite=True) as temporary:
+                self._averaged().save_pretrained(temporary)
+        self.accelerator.wait_for_everyone()
+        return target
+
+    def _save(self) -> None:
+        self.saved = self.step
+        if self.is_main:
+            save_checkpoint(self.settings.out, self.step, self.network, self.ema, self.optimisers)
+
+    def _averaged(self) -> SpaceTimeDenoiser:
+        # Its weights are drawn only to be replaced, so the run's random numbers are left alone.
+        with torch.random.fork_rng(devices=[]):
+            twin = self.rule.build_network(self.text_width)
+        self.ema.copy_to(twin.parameters())
+        return twin.eval()
+
+    def _is_time(self, every: int) -> bool:
+        return every > 0 and self.step % every == 0
+
+    def _is_over(self, begun: float) -> bool:
+        limit = self.settings.max_minutes
+        if limit is None:
+            return False
+        over = [time.monotonic() - begun > limit * 60]
+        if self.ranks > 1:  # clocks differ, and all must stop at the same step
+            broadcast_object_list(over)
+        return over[0]
+
+    def _minutes_left(self, seconds_per_step: float, spent: float) -> float:
+        left = (self.recipe.steps - self.step) * seconds_per_step
+        if self.settings.max_minutes is not None:
+            left = min(left, max(self.settings.max_minutes * 60 - spent, 0.0))
+        return left / 60
 
 
-def _batches(dataset: Dataset[Example], size: int, workers: int) -> Iterator[Example]:
-    loader = DataLoader(
-        dataset, size, num_workers=workers, collate_fn=collate, worker_init_fn=_one_thread,
-        prefetch_factor=4 if workers else None,
-        # A forked child of a process that has run OpenMP hangs at its first parallel region.
-        multiprocessing_context="spawn" if workers else None,
-    )  # fmt: skip
-    return iter(loader)
-
-
-def _one_thread(worker: int) -> None:
-    import cv2
-
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-
-
-def _to(batch: Example, device: torch.device) -> Example:
-    return Example(
-        batch.target.to(device),
-        None if batch.weight is None else batch.weight.to(device),
-        batch.positions.to(device),
-        batch.captions,
-        None if batch.given is None else batch.given.to(device),
-        batch.augmentation.to(device),
-    )
-
-
-def _by_noise(losses: torch.Tensor, sigmas: torch.Tensor) -> list[float]:
-    bins = (sigmas * NOISE_BINS).long().clamp(max=NOISE_BINS - 1)
-    return [
-        float(losses[bins == k].mean()) if (bins == k).any() else float("nan")
-        for k in range(NOISE_BINS)
-    ]
-
-
-def _log(path: Path, line: Progress) -> None:
-    fresh = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        if fresh:
-            bins = [f"loss_sigma_{k}_of_{NOISE_BINS}" for k in range(NOISE_BINS)]
-            writer.writerow(
-                ["step", "minutes", "loss", *bins, "grad_norm", "clips_per_second", "waiting"]
-            )
-        numbers = [line.minutes, line.loss, *line.by_noise, line.grad_norm]
-        numbers += [line.clips_per_second, line.waiting]
-        writer.writerow([line.step, *(f"{value:.5g}" for value in numbers)])
+def _accelerator(spec: CascadeSpec) -> Accelerator:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    # float16 trains only with loss scaling, for which bfloat16 has no need.
+    wanted = "bfloat16" if spec.dtype == "float16" else spec.dtype
+    precision = "bf16" if working_dtype(wanted, device) is torch.bfloat16 else "no"
+    # Single frames leave the temporal layers without a gradient.
+    parallel = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(mixed_precision=precision, cpu=device == "cpu", kwargs_handlers=[parallel])

@@ -1,0 +1,111 @@
+"""``vidcascade train`` as a person meets it, on the tiny cascade."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training import conftest as training
+from vidcascade.cascade.registry import make_stage
+from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.cascade.weights import load_network
+from vidcascade.cli.train import _duration
+
+clips = training.clips
+Command = Callable[..., tuple[int, str, str]]
+QUICK = ("--spec", "tiny", "--batch", 2, "--workers", 0, "--log-every", 1, "--sheet-every", 2)
+
+
+def test_a_folder_of_clips_trains_a_stage_end_to_end(
+    command: Command, clips: Path, tmp_path: Path
+) -> None:
+    code, out, err = command(
+        "train", "base", *QUICK, "--data", clips, "--out", tmp_path, "--steps", 2
+    )
+    assert code == 0, err
+    lines = out.splitlines()
+    assert lines[0].startswith("step 1 ")
+    for word in ("loss", "by σ", "grad", "clips/s", "data wait", "left"):
+        assert word in lines[0]
+    assert lines[-1] == f"Weights: {tmp_path / 'base' / 'network'}"
+    made = tmp_path / "base"
+    assert (made / "samples-000002.png").is_file()
+    assert list((made / "tensorboard").iterdir())
+    rule = make_stage(CascadeSpec.load("tiny").stage("base"))
+    network = load_network(made / "network", rule, 384)
+    assert all(torch.isfinite(p).all() for p in network.parameters())
+    # Run again with more steps: it goes on.
+    code, out, err = command(
+        "train", "base", *QUICK, "--data", clips, "--out", tmp_path, "--steps", 3
+    )
+    assert code == 0, err
+    assert out.splitlines()[0].startswith("step 3 ")
+
+
+def test_short_clips_are_listed_once_and_passed_over(
+    command: Command, clips: Path, tmp_path: Path
+) -> None:
+    spec = tmp_path / "long.yaml"
+    text = CascadeSpec.load("tiny").to_yaml()
+    spec.write_text(text.replace("frames: 4", "frames: 10").replace("frames: 8", "frames: 20"))
+    common = (*QUICK[2:], "--data", clips, "--out", tmp_path / "run", "--steps", 1)
+    code, _, err = command("train", "base", "--spec", spec, *common)
+    assert code == 0, err
+    assert "Skipped 1 entries of the folder; 2 can be used:" in err
+    assert err.count("short.mp4: too short: 9 frames, and 10 are needed") == 1
+
+
+def test_a_loss_that_is_no_number_ends_with_code_1(command: Command, tmp_path: Path) -> None:
+    spec = CascadeSpec.load("tiny").with_recipe("refiner", muon_lr=1e30, adam_lr=1e30, warmup=0)
+    (tmp_path / "wild.yaml").write_text(spec.to_yaml())
+    code, _, err = command(
+        "train", "refiner", "--spec", tmp_path / "wild.yaml", *QUICK[2:-2], "--sheet-every", 0,
+        "--out", tmp_path / "run", "--steps", 9,
+    )  # fmt: skip
+    assert code == 1
+    assert "lower muon_lr and adam_lr" in err
+    assert err.strip().splitlines()[-1].startswith("vidcascade: Training stopped at step")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("middle",), 2, "There is no stage 'middle'"),
+        (("base", "--spec", "nothing"), 2, "There is no spec nothing"),
+        (("base", "--data", "absent"), 2, "absent is not a folder"),
+        (("base", "--previous", "."), 2, "no stage before base"),
+        (("refiner", "--previous", "."), 1, "incomplete or damaged"),
+        (("refiner", "--init", "."), 1, "incomplete or damaged"),
+        (("base", "--seed", "-1"), 2, "seed"),
+        (("refiner", "--previous-share", "1.5"), 2, "previous-share"),
+    ],
+)
+def test_what_cannot_work_is_refused(
+    arguments: tuple[str, ...], code: int, message: str, command: Command, tmp_path: Path
+) -> None:
+    common = ("--workers", 0, "--sheet-every", 0, "--out", tmp_path, "--steps", 1)
+    given = arguments if "--spec" in arguments else (*arguments, "--spec", "tiny")
+    found, _, err = command("train", *given, *common)
+    assert found == code, err
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_time_left_is_readable() -> None:
+    assert _duration(0.51) == "0.5 min"
+    assert _duration(125.2) == "2 h 05 min"
+
+
+@pytest.mark.slow
+def test_each_stage_trains_on_the_one_before(command: Command, clips: Path, tmp_path: Path) -> None:
+    before: tuple[object, ...] = ()
+    for stage, workers in (("base", 0), ("bridge", 0), ("refiner", 1)):
+        options = ("--batch", 2, "--workers", workers, "--steps", 2, "--sheet-every", 2, *before)
+        code, _, err = command(
+            "train", stage, "--spec", "tiny", "--data", clips, "--out", tmp_path, *options
+        )
+        assert code == 0, err
+        before = ("--previous", tmp_path / stage / "network")

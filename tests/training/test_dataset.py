@@ -1,0 +1,139 @@
+"""Examples are pure functions of (seed, index), and damage their input but never the target."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.training.conftest import STAGES, tiny
+from vidcascade.training.dataset import Example, StageDataset, WorldDataset, collate
+from vidcascade.training.degrade import degrade
+from vidcascade.training.sources import FolderSource, WorldSource
+
+
+def tensors(example: Example) -> dict[str, Tensor]:
+    """Everything in an example, by name."""
+    found = {f.name: getattr(example, f.name) for f in fields(example)}
+    if example.given is not None:
+        found |= {f"given.{f.name}": getattr(example.given, f.name) for f in fields(example.given)}
+    return {k: v for k, v in found.items() if isinstance(v, Tensor)}
+
+
+def assert_equal(first: Example, second: Example) -> None:
+    ours, theirs = tensors(first), tensors(second)
+    assert ours.keys() == theirs.keys()
+    assert first.captions == second.captions
+    for name, tensor in ours.items():
+        assert torch.equal(tensor, theirs[name]), name
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_examples_depend_on_seed_and_number_alone(stage: str, clips: Path) -> None:
+    spec = tiny(stage, augmentation=(0.0, 0.5), degradation=0.5, frames=2)
+    part = spec.stage(stage)
+    for source in (WorldSource(spec, part, 3), FolderSource.open(spec, stage, clips)):
+        whole = StageDataset(spec, part, source, 10, seed=3)
+        late = StageDataset(spec, part, source, 6, seed=3, first=4)
+        assert_equal(late[1], whole[5])
+        assert_equal(whole[5], whole[5])
+        other = StageDataset(spec, part, source, 10, seed=4)
+        assert not torch.equal(other[5].target, whole[5].target)
+
+
+def test_the_world_data_set_is_the_world_as_a_source() -> None:
+    spec = tiny("bridge")
+    part = spec.stage("bridge")
+    ours = WorldDataset(spec, part, 4, seed=2, first=1)
+    theirs = StageDataset(spec, part, WorldSource(spec, part, 2), 4, seed=2, first=1)
+    assert_equal(ours[2], theirs[2])
+
+
+@pytest.mark.parametrize("stage", ["bridge", "refiner"])
+def test_degradation_changes_the_input_and_nothing_else(stage: str) -> None:
+    clean = tiny(stage, augmentation=(0.0, 0.3), crop=16, frames=2)
+    damaged = clean.with_recipe(stage, degradation=1.0, crop=16)
+    first = WorldDataset(clean, clean.stage(stage), 2, seed=1)[1]
+    second = WorldDataset(damaged, damaged.stage(stage), 2, seed=1)[1]
+    ours, theirs = tensors(first), tensors(second)
+    for name in ("target", "positions", "augmentation"):
+        assert torch.equal(ours[name], theirs[name]), name
+    change = (ours["given.video"] - theirs["given.video"]).abs()
+    assert 0 < change.mean() < 0.25
+    assert first.captions == second.captions
+
+
+def test_degradation_happens_as_often_as_asked() -> None:
+    clean = tiny("refiner", frames=1)
+    some = clean.with_recipe("refiner", degradation=0.4)
+    changed = 0
+    for number in range(60):
+        pair = [
+            WorldDataset(spec, spec.stage("refiner"), 1, first=number)[0] for spec in (clean, some)
+        ]
+        assert pair[0].given is not None
+        assert pair[1].given is not None
+        changed += not torch.equal(pair[0].given.video, pair[1].given.video)
+    assert 12 <= changed <= 36
+
+
+def test_degrading_is_mild_repeatable_and_the_same_for_all_frames() -> None:
+    picture = torch.rand(1, 1, 3, 32, 48, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    smooth = torch.nn.functional.avg_pool3d(picture, (1, 5, 5), 1, (0, 2, 2))
+    video = smooth.expand(-1, 3, -1, -1, -1)
+    kinds = set()
+    for seed in range(24):
+        out = degrade(video, np.random.default_rng(seed))
+        assert out.shape == video.shape
+        assert out.abs().max() <= 1
+        assert torch.equal(out, degrade(video, np.random.default_rng(seed)))
+        assert torch.equal(out[:, 0], out[:, 2])
+        error = float((out - video).abs().mean())
+        assert 0.001 < error < 0.3
+        kinds.add(round(error, 4))
+    assert len(kinds) > 20
+
+
+def test_what_came_before_is_kept_when_asked() -> None:
+    spec = tiny("bridge", crop=16, frames=2)
+    part = spec.stage("bridge")
+    source = WorldSource(spec, part)
+    plain = StageDataset(spec, part, source, 3)
+    rich = StageDataset(spec, part, source, 3, keep_previous=True)
+    example = rich[1]
+    assert example.previous is not None
+    assert example.corner is not None
+    assert example.previous.shape == (1, 2, 3, 16, 16)
+    assert plain[1].previous is None
+    batch = collate([rich[k] for k in range(3)])
+    assert batch.previous is not None
+    assert batch.previous.shape == (3, 2, 3, 16, 16)
+    assert batch.corner is not None
+    assert batch.corner.shape == (3, 2)
+    for name in ("target", "given.video"):
+        assert torch.equal(tensors(plain[1])[name], tensors(example)[name])
+
+
+def test_the_subject_weighs_more_where_it_is_known(clips: Path) -> None:
+    spec = tiny("base", subject_weight=3.0)
+    part = spec.stage("base")
+    weight = WorldDataset(spec, part, 1)[0].weight
+    assert weight is not None
+    assert weight.shape == (1, 4, 1, 16, 16)
+    assert weight.mean() == pytest.approx(1.0, abs=1e-5)
+    folder = StageDataset(spec, part, FolderSource.open(spec, "base", clips), 1)[0]
+    assert folder.weight is None
+    assert folder.captions[0].endswith("clip")
+
+
+def test_windows_of_a_bridge_begin_with_a_known_frame() -> None:
+    spec = tiny("bridge", frames=2)
+    for number in range(8):
+        example = WorldDataset(spec, spec.stage("bridge"), 8)[number]
+        positions = example.positions[0]
+        assert positions[0] % 2 == 0  # a window begins with a known frame
+        assert torch.equal(positions, positions[0] + torch.arange(4))

@@ -1,0 +1,131 @@
+"""The loss can be learnt, drops text as often as asked, and shows refiners their first step."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.training.conftest import tiny
+from vidcascade.cascade.refiner import RefinerStage
+from vidcascade.cascade.registry import make_stage
+from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.cascade.stage import Conditioning
+from vidcascade.nn.text import build_text_encoder
+from vidcascade.training.dataset import Example, WorldDataset, collate
+from vidcascade.training.objective import TextCache, stage_loss
+from vidcascade.training.optimisers import build_optimisers, scheduled_rate
+
+
+class Heard:
+    """A text cache that notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.captions: list[str] = []
+
+    def __call__(self, captions: list[str]) -> tuple[Tensor, Tensor]:
+        self.captions += captions
+        return torch.zeros(len(captions), 2, 8), torch.ones(len(captions), 2, dtype=torch.bool)
+
+
+def batch_of(spec: CascadeSpec, stage: str, count: int) -> Example:
+    dataset = WorldDataset(spec, spec.stage(stage), count)
+    return collate([dataset[k] for k in range(count)])
+
+
+@pytest.mark.parametrize("stage", ["base", "refiner"])
+def test_a_few_examples_can_be_learnt(stage: str) -> None:
+    spec = tiny(stage, warmup=5)
+    torch.manual_seed(0)
+    rule = make_stage(spec.stage(stage))
+    network = rule.build_network(8)
+    text = Heard() if spec.stage(stage).network.text else None
+    batch = batch_of(spec, stage, 2)
+    optimisers = build_optimisers(network, spec.stage(stage).training)
+
+    def mean_loss() -> float:
+        with torch.no_grad():
+            seeds = [torch.Generator().manual_seed(1000 + k) for k in range(8)]
+            found = [stage_loss(rule, network, batch, text, seed)[0].mean() for seed in seeds]
+        return float(torch.stack(found).mean())
+
+    before = mean_loss()
+    for step in range(60):
+        for optimiser in optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = group.setdefault("base_lr", group["lr"])
+                group["lr"] = group["base_lr"] * scheduled_rate(step, 60, 5)
+        generator = torch.Generator().manual_seed(step)
+        stage_loss(rule, network, batch, text, generator)[0].mean().backward()
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
+    assert mean_loss() < (0.35 if stage == "base" else 0.8) * before
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_text_is_dropped_as_often_as_asked(share: float) -> None:
+    spec = tiny("base", text_dropout=share)
+    rule = make_stage(spec.stage("base"))
+    network = rule.build_network(8)
+    one = batch_of(spec, "base", 1)
+    batch = Example(
+        one.target.expand(400, -1, -1, -1, -1)[..., :8, :8], None,
+        one.positions.expand(400, -1), ["a ball"] * 400, None, torch.zeros(400),
+    )  # fmt: skip
+    heard, again = Heard(), Heard()
+    with torch.no_grad():
+        for text in (heard, again):
+            stage_loss(rule, network, batch, text, torch.Generator().manual_seed(1))
+    assert heard.captions == again.captions
+    assert heard.captions.count("") / 400 == pytest.approx(share, abs=0.08)
+    assert set(heard.captions) <= {"", "a ball"}
+
+
+def test_half_of_a_refiners_examples_are_its_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The target is white and the input black, so that one can tell where the noise was put."""
+    spec = tiny("refiner").stage("refiner")
+    assert spec.smoothing.noise_correlation == 0.5
+    count, shape = 200, (200, 4, 3, 16, 16)
+    target, black = torch.full(shape, 0.9), torch.full(shape, -0.9)
+    given = Conditioning(video=black, clean=black)
+    batch = Example(target, None, torch.zeros(count, 4), [""] * count, given, torch.zeros(count))
+    seen: dict[str, Tensor] = {}
+
+    def predict(
+        self: RefinerStage, network: object, sample: Tensor, sigma: Tensor, *_: object
+    ) -> Tensor:
+        seen.update(sample=sample, sigma=sigma)
+        return target
+
+    monkeypatch.setattr(RefinerStage, "predict", predict)
+    loss, sigma = stage_loss(
+        RefinerStage(spec), None, batch, None, torch.Generator().manual_seed(0)  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert torch.equal(loss, torch.zeros(count))  # the target is the target in both halves
+    first = sigma == spec.start_sigma
+    assert int(first.sum()) / count == pytest.approx(0.5, abs=0.12)
+    assert (sigma[~first] < spec.start_sigma).all()
+    level = sigma[:, None, None, None, None]
+    under_input = (seen["sample"] - (1 - level) * black) / level
+    under_target = (seen["sample"] - (1 - level) * target) / level
+    noise = torch.where(first[:, None, None, None, None], under_input, under_target)
+    assert noise.mean() == pytest.approx(0.0, abs=0.02)
+    assert noise.std() == pytest.approx(1.0, abs=0.02)
+    # The noise of sampling: frames share half of its variance.
+    assert (noise[:, 0] * noise[:, 1]).mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_captions_are_encoded_once_and_alone() -> None:
+    encoder = build_text_encoder("minilm", 48)
+    cache, other = TextCache(encoder), TextCache(encoder)
+    captions = ["a red ball", "a small blue cube that swings over a meadow", ""]
+    states, mask = cache(captions)
+    assert states.shape[:2] == mask.shape == (3, int(mask.sum(1).max()))
+    other([captions[2]])
+    again, _ = other(captions)
+    assert torch.equal(states, again)  # whatever was asked before
+    exact, _ = encoder.encode([captions[0]])
+    torch.testing.assert_close(states[0, : exact.shape[1]], exact[0], atol=2e-3, rtol=2e-3)
+    cache.encoder = None  # type: ignore[assignment]
+    assert torch.equal(cache(captions)[0], states)

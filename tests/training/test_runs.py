@@ -1,0 +1,160 @@
+"""How runs end: in time, done, or with a diagnosis that leaves the last checkpoint alone."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.conftest import BrokenSource, tiny
+from vidcascade.cascade.registry import make_stage
+from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.nn.denoiser import SpaceTimeDenoiser
+from vidcascade.training import sheets
+from vidcascade.training.health import Starvation, TrainingWarning
+from vidcascade.training.loading import _Share
+from vidcascade.training.logs import Meter, Progress, RunLog, by_noise
+from vidcascade.training.sheets import SheetWriter
+from vidcascade.training.trainer import RunSettings, train_stage
+
+
+@pytest.mark.filterwarnings("ignore::vidcascade.training.health.TrainingWarning")
+def test_a_run_stops_in_time_with_a_checkpoint(tmp_path: Path) -> None:
+    lines: list[Progress] = []
+    settings = RunSettings(tmp_path, max_minutes=0.01, log_every=1, save_every=0, workers=0)
+    train_stage(tiny("refiner", steps=100_000), "refiner", settings, lines.append)
+    assert 0 < lines[-1].step < 100_000
+    assert lines[0].minutes_left <= 0.01
+    assert (tmp_path / "checkpoint" / "state.pt").is_file()
+    assert (tmp_path / "network" / "config.json").is_file()
+    again: list[Progress] = []
+    train_stage(tiny("refiner", steps=100_000), "refiner", settings, again.append)
+    assert again[0].step == lines[-1].step + 1
+    assert again[0].minutes > lines[-1].minutes  # time goes on where it stopped
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    settings = RunSettings(tmp_path, log_every=1, save_every=1, workers=0)
+    train_stage(tiny("refiner", steps=1), "refiner", settings)
+    kept = {p: p.read_bytes() for p in (tmp_path / "checkpoint").iterdir()}
+    wild = tiny("refiner", steps=9, warmup=0, adam_lr=1e30, muon_lr=1e30)
+    rarely = RunSettings(tmp_path, log_every=1, save_every=5, workers=0)
+    with pytest.raises(VidCascadeError, match="lower muon_lr and adam_lr") as caught:
+        train_stage(wild, "refiner", rarely)
+    assert caught.value.exit_code == 1
+    assert str(tmp_path) in str(caught.value)
+    assert {p: p.read_bytes() for p in (tmp_path / "checkpoint").iterdir()} == kept
+
+
+def test_a_collapsed_sheet_stops_the_run_before_it_is_saved(tmp_path: Path) -> None:
+    def collapsed(network: SpaceTimeDenoiser, step: int) -> None:
+        if step == 2:
+            raise VidCascadeError("collapsed")
+
+    settings = RunSettings(tmp_path, sheet_every=1, save_every=1, log_every=0, workers=0)
+    with pytest.raises(VidCascadeError, match="collapsed"):
+        train_stage(tiny("refiner", steps=5), "refiner", settings, sheet=collapsed)
+    state = torch.load(tmp_path / "checkpoint" / "state.pt", weights_only=True)
+    assert state["step"] == 1
+
+
+def test_unknown_stages_and_wrong_weights_are_refused(tmp_path: Path) -> None:
+    settings = RunSettings(tmp_path, init=tmp_path, workers=0)
+    with pytest.raises(UsageError, match="no stage 'middle'"):
+        train_stage(tiny("base"), "middle", settings)
+    with pytest.raises(VidCascadeError, match="incomplete or damaged"):
+        train_stage(tiny("refiner"), "refiner", settings)
+
+
+def test_a_cascade_without_a_world_needs_a_folder(tmp_path: Path) -> None:
+    spec = CascadeSpec.load("tiny").model_copy(update={"world": None})
+    with pytest.raises(UsageError, match="--data"):
+        train_stage(spec, "refiner", RunSettings(tmp_path, workers=0))
+
+
+def test_flat_samples_are_a_collapse_once_the_network_was_alive(tmp_path: Path) -> None:
+    spec = tiny("base")
+    writer = SheetWriter(spec, "base", tmp_path)
+    network = make_stage(spec.stage("base")).build_network(384).eval()  # untrained: all grey
+    picture = writer(network, 100)
+    assert picture.dtype == np.uint8
+    assert picture.shape[2] == 3
+    assert (tmp_path / "samples-000100.png").is_file()
+    with pytest.raises(VidCascadeError, match="one flat colour"):
+        writer(network, sheets.YOUNG)
+    with torch.no_grad():
+        torch.nn.init.normal_(network.head.weight, std=0.3)
+        writer(network, 200)
+        network.head.weight.zero_()
+    with pytest.raises(VidCascadeError, match="collapsed"):
+        writer(network, 300)
+
+
+def test_refiners_are_shown_with_input_and_truth(tmp_path: Path) -> None:
+    spec = tiny("refiner", crop=32, frames=2)
+    network = make_stage(spec.stage("refiner")).build_network(None).eval()
+    picture = SheetWriter(spec, "refiner", tmp_path)(network, 1)
+    assert picture.shape[0] > 6 * 64  # two clips of three rows, whole frames
+
+
+def test_hunger_is_told_once_and_only_when_it_lasts() -> None:
+    hunger = Starvation(workers=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for waiting in (0.9, 0.9, 0.1, 0.9, 0.9):
+            hunger.see(waiting)
+    with pytest.warns(TrainingWarning, match="raise --workers"):
+        hunger.see(0.9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(5):
+            hunger.see(0.9)
+
+
+def test_a_line_sums_up_and_leaves_pauses_out() -> None:
+    meter = Meter(now=100.0)
+    meter.waited, meter.paused = 1.0, 6.0
+    meter.add(torch.tensor([1.0, 3.0]), torch.tensor([0.1, 0.9]))
+    meter.add(torch.tensor([2.0, 2.0]), torch.tensor([0.3, 0.95]))
+    line = meter.line(110.0, 2, minutes=1.0, left=0.5, grad_norm=0.1, rates=1.0)
+    assert line.loss == 2.0
+    assert line.by_noise[:2] == [1.0, 2.0]
+    assert line.by_noise[3] == 2.5
+    assert line.clips_per_second == pytest.approx(1.0)
+    assert line.waiting == pytest.approx(0.25)
+    assert meter.seconds_per_step(110.0) == pytest.approx(2.0)
+    assert np.isnan(by_noise(torch.ones(1), torch.zeros(1))[1:]).all()
+
+
+def test_the_log_forgets_what_the_checkpoint_does_not_hold(tmp_path: Path) -> None:
+    line = Progress(1, 0.5, 1.0, [1.0, 1.0, 1.0, float("nan")], 0.1, 10.0, 0.0)
+    log = RunLog(tmp_path, 0)
+    for step in (1, 2, 3):
+        line.step, line.minutes = step, step / 2
+        log.write(line)
+    log.picture(np.zeros((8, 8, 3), np.uint8), 3)
+    log.close()
+    with (tmp_path / "log.csv").open("a") as file:
+        file.write("4,2.0,0.")  # cut off by a crash
+    again = RunLog(tmp_path, 2)
+    assert again.minutes == 1.0
+    rows = (tmp_path / "log.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "1", "2"]
+
+
+def test_processes_share_each_batch_without_overlap() -> None:
+    parts = [list(_Share(12, 4, rank, 2)) for rank in range(2)]
+    assert parts == [[0, 1, 4, 5, 8, 9], [2, 3, 6, 7, 10, 11]]
+    assert len(_Share(12, 4, 0, 2)) == 6
+
+
+@pytest.mark.slow
+def test_an_error_in_a_worker_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(VidCascadeError, match=r"^The clips are gone: bring them back\.$"):
+        train_stage(
+            tiny("refiner"), "refiner", RunSettings(tmp_path, workers=1), source=BrokenSource()
+        )

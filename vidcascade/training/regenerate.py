@@ -1,0 +1,180 @@
+"""Training on the previous stage's own work: re-generations of clips whose truth is known.
+
+In a cascade a bridge or refiner is fed what the stage before makes, with that network's own
+mistakes, and one that has only seen shrunken truth passes them on. Its samples from noise cannot
+teach better, since no target belongs to them. So the truth is shrunk to the previous stage's size,
+noised to a middling σ and denoised again by that stage's network (Meng et al. 2022, "SDEdit"): the
+result has the network's handwriting and still shows the clip, and the target fits it.
+
+It is done while training, with a fixed network, for a share of each batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vidcascade.cascade.registry import make_stage
+from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.cascade.stage import Conditioning, Stage, resize
+from vidcascade.cascade.weights import load_network
+from vidcascade.diffusion.flow_matching import add_noise, per_sample
+from vidcascade.errors import UsageError
+from vidcascade.nn.denoiser import SpaceTimeDenoiser
+from vidcascade.training.dataset import Example
+from vidcascade.training.objective import TextCache
+
+SIGMAS = (0.2, 0.6)  # below, nothing would change; above, the clip becomes another one
+MAX_STEPS = 3
+
+
+class Regenerator:
+    """Replaces the input of some examples of a batch by the previous stage's re-generation.
+
+    Args:
+        spec: the cascade.
+        stage_name: the stage in training, a bridge or refiner.
+        network: of the stage before.
+        share: probability that an example is replaced, in [0, 1].
+        text: captions to token states, for a previous network that reads text.
+    """
+
+    def __init__(
+        self,
+        spec: CascadeSpec,
+        stage_name: str,
+        network: SpaceTimeDenoiser,
+        share: float,
+        text: TextCache | None = None,
+    ) -> None:
+        index = _index_with_previous(spec, stage_name)
+        self.rule = make_stage(spec.stages[index])
+        self.before = make_stage(spec.stages[index - 1])
+        self.older = spec.stages[index - 2] if index > 1 else None
+        self.network = network.eval().requires_grad_(False)
+        self.share = share
+        self.text = text if self.before.spec.network.text else None
+
+    @classmethod
+    def open(
+        cls,
+        spec: CascadeSpec,
+        stage_name: str,
+        folder: Path,
+        share: float,
+        text: TextCache | None,
+        text_width: int | None,
+        device: torch.device,
+    ) -> Regenerator:
+        """Load the previous stage's network from a folder that its training wrote.
+
+        Raises:
+            UsageError: a stage that has none before it.
+            VidCascadeError: weights that are damaged or of another network.
+        """
+        before = make_stage(spec.stages[_index_with_previous(spec, stage_name) - 1])
+        network = load_network(folder, before, text_width).to(device)
+        return cls(spec, stage_name, network, share, text)
+
+    @torch.no_grad()
+    def __call__(self, batch: Example, generator: torch.Generator) -> Example:
+        """The batch, which needs ``previous`` and ``corner``, with some of ``given`` replaced.
+
+        Targets and noise augmentation stay. All randomness comes from ``generator``, a CPU one.
+        """
+        assert batch.previous is not None
+        assert batch.corner is not None
+        assert batch.given is not None
+        chosen = torch.rand(len(batch.captions), generator=generator) < self.share
+        rows = [k for k, taken in enumerate(chosen.tolist()) if taken]
+        if not rows:
+            return batch
+        made = self.regenerate(
+            batch.previous[rows],
+            [batch.captions[k] for k in rows],
+            self._previous_positions(batch.positions[rows].cpu()),
+            generator,
+        )
+        levels = batch.augmentation[rows].cpu()
+        noise = torch.randn(made.shape, generator=generator)
+        fresh = self.rule.condition(made, levels, noise)
+        height, width = batch.target.shape[-2:]
+        device = batch.target.device
+        parts = [batch.given.part(slice(k, k + 1)) for k in range(len(batch.captions))]
+        for i, k in enumerate(rows):
+            top, left = (int(v) for v in batch.corner[k])
+            parts[k] = fresh.part(slice(i, i + 1)).crop(top, left, height, width).to(device)
+        return replace(batch, given=Conditioning.stack(parts))
+
+    def _previous_positions(self, positions: Tensor) -> Tensor:
+        if self.rule.spec.kind != "bridge":
+            return positions
+        return positions[:, ::2] / 2**self.rule.spec.rounds
+
+    def regenerate(
+        self, truth: Tensor, captions: list[str], positions: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Noise and denoise clips of the previous stage, without guidance.
+
+        Args:
+            truth: (B, n, 3, h, w) in [-1, 1] at the previous stage's size, on the CPU.
+            captions: one for each.
+            positions: of the frames in the previous stage's clip, (B, n).
+            generator: for σ, the number of steps and the noise.
+
+        Returns:
+            The same shape in [-1, 1], on the CPU.
+        """
+        device, count, frames = self.network.device, *truth.shape[:2]
+        low, high = SIGMAS
+        sigma = low + (high - low) * torch.rand(count, generator=generator)
+        steps = int(torch.randint(1, MAX_STEPS + 1, (), generator=generator))
+        given: Conditioning | None = None
+        level = torch.full((count,), self.before.spec.noise_augmentation)
+        if self.older is not None:
+            truth, positions = _whole_timeline(truth, positions, self.before)
+            source = truth[:, ::2] if self.before.spec.kind == "bridge" else truth
+            source = resize(source, self.older.size, "area")
+            own = torch.randn(source.shape, generator=generator)
+            given = self.before.condition(source, level, own).to(device)
+        states = mask = None
+        if self.text is not None:
+            states, mask = (tensor.to(device) for tensor in self.text(captions))
+        noise = torch.randn(truth.shape, generator=generator).to(device)
+        clean = truth.to(device)
+        sigma, level, positions = sigma.to(device), level.to(device), positions.to(device)
+        # A refiner is never run above its truncated start.
+        if self.before.spec.kind == "refiner":
+            sigma = sigma.clamp(max=self.before.spec.start_sigma)
+        current = add_noise(clean, noise, sigma)
+        for number in range(steps):
+            here, there = sigma * (1 - number / steps), sigma * (1 - (number + 1) / steps)
+            x = self.before.predict(
+                self.network, current, here, given, level, states, mask, positions
+            )
+            # Euler along the flow: at σ = 0 this is x.
+            current = x + per_sample(there / here, x) * (current - x)
+        return current[:, :frames].float().clamp(-1, 1).cpu()
+
+
+def _whole_timeline(truth: Tensor, positions: Tensor, before: Stage) -> tuple[Tensor, Tensor]:
+    """Repeat the last frame where a bridge's timeline would not come out at the clip's length."""
+    if before.spec.kind != "bridge":
+        return truth, positions
+    # `extend` fills an even number of slots, `between` an odd one.
+    if truth.shape[1] % 2 == (1 if before.spec.fill == "extend" else 0):
+        truth = torch.cat((truth, truth[:, -1:]), dim=1)
+        positions = torch.cat((positions, positions[:, -1:] + 1), dim=1)
+    return truth, positions
+
+
+def _index_with_previous(spec: CascadeSpec, stage_name: str) -> int:
+    index = spec.stages.index(spec.stage(stage_name))
+    if index == 0:
+        raise UsageError(
+            f"There is no stage before {stage_name} to take inputs from: leave out --previous."
+        )
+    return index

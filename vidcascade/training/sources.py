@@ -1,0 +1,103 @@
+"""Where training clips come from: drawn worlds and folders of videos, behind one small face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidcascade.cascade.spec import CascadeSpec, StageSpec
+from vidcascade.data.folder import VideoFolder
+from vidcascade.data.stickers import StickerWorld
+from vidcascade.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Frames of one clip.
+
+    Attributes:
+        frames: uint8 (T, size, size, 3) RGB.
+        caption: what they show; may be empty.
+        cover: the subject's alpha, float32 (T, size, size) in [0, 1], where it is known.
+    """
+
+    frames: NDArray[np.uint8]
+    caption: str
+    cover: NDArray[np.float32] | None = None
+
+
+class ClipSource(Protocol):
+    """An endless sequence of clips that can be looked at any number of times.
+
+    Sources are sent to worker processes: they must pickle and hold nothing open.
+    """
+
+    def draw(
+        self, number: int, size: int, times: Sequence[float], rng: np.random.Generator
+    ) -> Drawn:
+        """Clip ``number`` at ``times`` (seconds from its start), ``size`` pixels a side.
+
+        Pure in its arguments: everything random comes from ``number`` and ``rng``.
+        """
+        ...
+
+
+class WorldSource:
+    """Clips of the sticker world: description ``number mod captions``, each time moved anew.
+
+    Raises:
+        UsageError: a cascade that has no world.
+    """
+
+    def __init__(
+        self, spec: CascadeSpec, stage: StageSpec, seed: int = 0, stickers: Path | None = None
+    ) -> None:
+        if spec.world is None:
+            raise UsageError(
+                f"The cascade {spec.name} has no world that could be drawn: train it on a folder "
+                "of videos with --data."
+            )
+        self.world = StickerWorld(spec.world, stickers)
+        self.split = "train" if spec.world.held_out > 0 else "all"
+        self.duration = spec.stages[0].frames / spec.fps
+        self.captions, self.seed = stage.training.captions, seed
+        self.covers = stage.training.subject_weight > 0
+
+    def draw(
+        self, number: int, size: int, times: Sequence[float], rng: np.random.Generator
+    ) -> Drawn:
+        """See :meth:`ClipSource.draw`."""
+        chosen = self.seed * 1_000_003 + number % self.captions
+        described = self.world.describe(chosen, self.split)  # type: ignore[arg-type]
+        scene = self.world.scene(described, int(rng.integers(2**62)), self.duration)
+        if not self.covers:
+            return Drawn(self.world.render(scene, size, times), described.caption)
+        frames, cover = self.world.render_with_mask(scene, size, times)
+        return Drawn(frames, described.caption, cover)
+
+
+class FolderSource:
+    """Windows of the videos of a folder, each video as likely as any other."""
+
+    def __init__(self, spec: CascadeSpec, stage: StageSpec, folder: VideoFolder) -> None:
+        self.folder = folder
+        self.rate = spec.fps_after(stage.name)
+        self.frames = stage.frames
+
+    @classmethod
+    def open(cls, spec: CascadeSpec, stage_name: str, folder: str | Path) -> FolderSource:
+        """Look through a folder for one stage; errors as :class:`VideoFolder`."""
+        stage = spec.stage(stage_name)
+        return cls(spec, stage, VideoFolder(folder, stage.frames))
+
+    def draw(
+        self, number: int, size: int, times: Sequence[float], rng: np.random.Generator
+    ) -> Drawn:
+        """See :meth:`ClipSource.draw`; ``number`` has no effect beyond what ``rng`` has."""
+        frames, caption = self.folder.window(size, times, self.rate, self.frames, rng)
+        return Drawn(frames, caption)
