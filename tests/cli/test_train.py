@@ -109,3 +109,25 @@ def test_each_stage_trains_on_the_one_before(command: Command, clips: Path, tmp_
         )
         assert code == 0, err
         before = ("--previous", tmp_path / stage / "network")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("shift", "--set shift=4.0"),
+        ("shift=[", "--set shift=4.0"),
+        ("shift=-1", "stages.base.training: shift"),
+        ("speed=3", "speed: unknown key"),
+    ],
+)
+def test_settings_that_cannot_be(command: Command, tmp_path: Path, text: str, words: str) -> None:
+    code, _, errors = command("train", "base", *QUICK, "--out", tmp_path / "r", "--set", text)
+    assert code == 2
+    assert words in errors
+    assert not (tmp_path / "r").exists()
+
+
+def test_settings_reach_the_recipe(command: Command, tmp_path: Path) -> None:
+    args = ("--steps", 1, "--sheet-every", 0, "--out", tmp_path, "--set", "adam_lr=1.0e-9")
+    code, _, errors = command("train", "base", *QUICK, *args, "--set", "muon_lr=0")
+    assert code == 0, errors

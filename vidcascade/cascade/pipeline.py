@@ -347,7 +347,7 @@ def _span(
     return first, last
 
 
-def _keys(generator: torch.Generator | Sequence[torch.Generator] | None, samples: int) -> list[int]:
+def _keys(generator: Seeds | None, samples: int) -> list[int]:
     if generator is None:
         drawn = torch.randint(0, 2**62, (samples,))
         return [int(key) for key in drawn]

@@ -210,10 +210,16 @@ class CascadeSpec(_Strict):
         """A copy in which some of a stage's training settings differ; None changes nothing.
 
         ``crop`` is the exception: ``crop=None`` trains on whole frames.
+
+        Raises:
+            UsageError: no such stage or setting, or a value out of range.
         """
         given = {k: v for k, v in changes.items() if v is not None or k == "crop"}
         stage = self.stage(stage_name)
-        recipe = Recipe.model_validate(stage.training.model_dump() | given)
+        try:
+            recipe = Recipe.model_validate(stage.training.model_dump() | given)
+        except ValidationError as error:
+            raise UsageError(f"stages.{stage_name}.training: {_explain(error, given)}") from None
         changed = stage.model_copy(update={"training": recipe})
         stages = tuple(changed if s.name == stage_name else s for s in self.stages)
         return self.model_copy(update={"stages": stages})

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vidcascade.errors import UsageError
+
 if TYPE_CHECKING:
     from vidcascade.training.logs import Progress
 
@@ -28,6 +30,10 @@ def train(
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in all.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Examples in a step.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Frames seen at once.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another training setting: shift=4.0; repeatable."),
+    ] = None,
     init: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
     previous: Annotated[
         Path | None,
@@ -49,7 +55,9 @@ def train(
     from vidcascade.training.trainer import RunSettings, train_stage
 
     with _plain_warnings():
-        loaded = CascadeSpec.load(spec).with_recipe(stage, steps=steps, batch=batch, frames=frames)
+        changes = _settings(set_ or [])
+        changes |= {"steps": steps, "batch": batch, "frames": frames}
+        loaded = CascadeSpec.load(spec).with_recipe(stage, **changes)
         folder = out / stage
         source = None
         if data is not None:
@@ -62,6 +70,22 @@ def train(
         sheets = SheetWriter(loaded, stage, folder, source) if sheet_every else None
         weights = train_stage(loaded, stage, settings, _report, sheets, source)
     typer.echo(f"Weights: {weights}")
+
+
+def _settings(texts: list[str]) -> dict[str, Any]:
+    """``["shift=4.0"]`` → the recipe's settings; values are read as YAML."""
+    import yaml
+
+    chosen: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        try:
+            chosen[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals:
+            raise UsageError(f"--set {text!r} cannot be read: write it like --set shift=4.0.")
+    return chosen
 
 
 @contextmanager
