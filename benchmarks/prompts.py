@@ -1,0 +1,164 @@
+"""Prompts for the adherence benchmark: which captions, in which words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from vidcascade.data.captions import article
+from vidcascade.data.scene import Description
+from vidcascade.data.stickers import StickerWorld
+from vidcascade.data.subjects import SUBJECTS
+from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SOLIDS
+from vidcascade.metrics.adherence.motion import MOTIONS as RULED
+
+# Unseen wordings, written for this benchmark: none of them is in the captions' vocabulary
+# (a test holds them to that). What is not listed is said in the world's first word for it.
+SUBJECT_PARAPHRASES: dict[str, str] = {
+    "rocket": "spacecraft",
+    "pizza": "piece of a margherita",
+    "cat": "kitty",
+    "ladybug": "spotted red beetle",
+    "strawberry": "ripe red berry",
+    "soccer ball": "black and white match ball",
+    "balloon": "toy filled with helium",
+    "butterfly": "winged insect with colourful wings",
+    "sunflower": "yellow flower with a dark centre",
+    "ghost": "phantom",
+    "robot": "mechanical man",
+    "duck": "waterfowl with a flat beak",
+}
+SOLID_PARAPHRASES: dict[str, str] = {"ball": "globe", "cube": "dice", "star": "pentagram"}
+COLOUR_PARAPHRASES: dict[str, str] = {
+    "red": "ruby",
+    "yellow": "canary",
+    "green": "jade",
+    "blue": "navy",
+    "purple": "lilac",
+    "white": "milky",
+}
+MOTION_PARAPHRASES: dict[str, str] = {
+    "up": "climbing higher and higher",
+    "down": "dropping to the ground",
+    "left": "travelling towards the left side",
+    "right": "travelling towards the right side",
+    "bounce": "leaping on the spot like a rubber toy",
+    "spin": "whirling like a top",
+    "swing": "swaying like a pendulum",
+    "grow": "inflating until it is enormous",
+    "shrink": "dwindling until it is minute",
+    "orbit": "following a circular path",
+    "shake": "quivering with cold",
+    "still": "motionless",
+}
+BACKGROUND_PARAPHRASES: dict[str, str] = {
+    "sky": "high up on a sunny day with clouds",
+    "night": "in the dark with twinkling stars",
+    "sunset": "in the red light of the evening",
+    "meadow": "above a lawn",
+    "ocean": "above waves on the open sea",
+    "desert": "in the Sahara",
+    "snow": "in a blizzard",
+    "space": "far away between the planets",
+    "underwater": "beneath the surface with bubbles",
+    "checkerboard": "in front of black and white squares like a chess game",
+    "dots": "in front of a pattern of coloured circles",
+    "grey": "in front of a bare cement wall",
+}
+
+_NOUNS = SUBJECT_PARAPHRASES | SOLID_PARAPHRASES
+WORDINGS = ("first words", "synonyms", "paraphrases")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt, what it describes, and the seed of the sample (and of the truth's scene)."""
+
+    text: str
+    described: Description
+    seed: int
+
+
+def said(described: Description) -> tuple[str, str, str] | None:
+    """The words of the caption for subject, motion and background; None if it leaves one out."""
+    name, colour, _ = described.subjects[0]
+    nouns = SUBJECTS[name].words if colour is None else SOLIDS[name]
+    found = [
+        max((w for w in words if w in described.caption), key=len, default=None)
+        for words in (nouns, MOTIONS[described.motions[0]], BACKGROUNDS[described.background])
+    ]
+    return None if None in found else (str(found[0]), str(found[1]), str(found[2]))
+
+
+def world_prompts(world: StickerWorld, split: str, count: int, first: int) -> list[Prompt]:
+    """Captions of the world that say all three, seeds counted up from ``first``.
+
+    Only clips that can be judged: one subject, a fixed camera, one of the motions with a rule.
+    """
+    prompts: list[Prompt] = []
+    seed = first
+    while len(prompts) < count:
+        described = world.describe(seed, split)  # type: ignore[arg-type]
+        if _can_be_judged(described) and said(described) is not None:
+            prompts.append(Prompt(described.caption, described, seed))
+        seed += 1
+    return prompts
+
+
+def _can_be_judged(described: Description) -> bool:
+    known = set(described.motions) <= set(RULED)
+    return known and len(described.subjects) == 1 and described.camera is None
+
+
+def reworded(prompt: Prompt, wording: str) -> Prompt:
+    """The same content and seed in other words; sizes are left out.
+
+    ``first words``: the commonest word for each part. ``synonyms``: another of the world's words
+    for each part, where it has one (chosen by the seed); training captions hold these too.
+    ``paraphrases``: wordings that no training caption holds.
+    """
+    described, seed = prompt.described, prompt.seed
+    name, colour, _ = described.subjects[0]
+    motion, place = described.motions[0], described.background
+    other = wording == "paraphrases"
+    parts: list[str] = []
+    for key, words, paraphrases in (
+        (name, SUBJECTS[name].words if colour is None else SOLIDS[name], _NOUNS),
+        (motion, MOTIONS[motion], MOTION_PARAPHRASES),
+        (place, BACKGROUNDS[place], BACKGROUND_PARAPHRASES),
+        (colour or "", COLOURS[colour] if colour else ("",), COLOUR_PARAPHRASES),
+    ):
+        plain = _pick(words, wording, seed)
+        parts.append(paraphrases.get(key, plain) if other else plain)
+    noun = f"{parts[3]} {parts[0]}".strip()
+    text = f"{article(noun)} {parts[1]} {parts[2]}"
+    same = replace(described, subjects=((name, colour, None),), caption=text)
+    return Prompt(text, same, seed)
+
+
+def _pick(words: Sequence[str], wording: str, seed: int) -> str:
+    if wording != "synonyms" or len(words) == 1:
+        return words[0]
+    return words[1 + seed % (len(words) - 1)]
+
+
+def binding_prompts(world: StickerWorld, count: int, first: int) -> list[Prompt]:
+    """Every solid in every colour in turn, standing still, over the world's backgrounds.
+
+    With one subject in a clip, binding is whether a colour and a shape that were asked for
+    together come together.
+    """
+    config = world.config
+    solids, colours = config.names("solids"), config.names("colours")
+    backgrounds = config.names("backgrounds")
+    prompts = []
+    for k in range(count):
+        solid, colour = solids[k % len(solids)], colours[(k // len(solids)) % len(colours)]
+        place = backgrounds[(5 * k) % len(backgrounds)]
+        text = (
+            f"{article(f'{COLOURS[colour][0]} {SOLIDS[solid][0]}')} {MOTIONS['still'][0]} "
+            f"{BACKGROUNDS[place][0]}"
+        )
+        described = Description(((solid, colour, None),), ("still",), place, None, False, text)
+        prompts.append(Prompt(text, described, first + k))
+    return prompts

@@ -1,0 +1,309 @@
+"""Do the bridge and the refiner beat their stand-ins? Run with ``python -m benchmarks.stages``.
+
+Truth is rendered at every stage's own size and rate; a stage is given the truth of the stage before
+it, averaged down, and adds the spec's noise augmentation to it; its stand-in gets the same input
+without noise. See ``benchmarks/README.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.common import RESULTS, Table, save_result, spread
+from benchmarks.standins import bicubic, blend, flow_warp
+from vidcascade.cascade.pipeline import VidCascadePipeline
+from vidcascade.cascade.result import StageResult
+from vidcascade.cascade.running import key_of
+from vidcascade.cascade.stage import resize
+from vidcascade.data.scene import Description
+from vidcascade.data.stickers import StickerWorld
+from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.metrics.fidelity import LPIPS, gradient_sharpness, psnr, ssim
+from vidcascade.metrics.flicker import mean_absolute_difference, warping_error
+from vidcascade.metrics.statistics import bootstrap_mean
+from vidcascade.training.dataset import to_video
+
+LPIPS_WEIGHTS = Path(__file__).parents[2] / "shared" / "data" / "lpips_alex.safetensors"
+FIRST = 870_000_000
+TRUTH = "truth"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One column: how it is written, and which way is better (0: neither, near the truth)."""
+
+    key: str
+    name: str
+    better: int
+    digits: int
+    of_truth: bool = False
+
+
+MEASURES = (
+    Measure("psnr", "PSNR, dB", 1, 2),
+    Measure("missing", "PSNR of missing frames, dB", 1, 2),
+    Measure("ssim", "SSIM", 1, 4),
+    Measure("lpips", "LPIPS", -1, 4),
+    Measure("warping", "warping error × 1000", -1, 3, True),
+    Measure("change", "frame difference, levels", 0, 3, True),
+    Measure("sharpness", "sharpness, levels/px", 0, 3, True),
+)
+
+
+@dataclass
+class Comparison:
+    """Methods on the same clips: ``values[method][measure]`` has one number for each clip."""
+
+    title: str
+    stage: str
+    standins: tuple[str, ...]
+    note: str
+    values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+    def add(self, method: str, found: dict[str, float]) -> None:
+        """Append one clip's numbers."""
+        columns = self.values.setdefault(method, {})
+        for key, value in found.items():
+            columns.setdefault(key, []).append(value)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, measure, print and store; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", default="stickers", help="pipeline folder or bundled name")
+    parser.add_argument("--clips", type=int, default=12)
+    parser.add_argument("--lpips", type=Path, default=LPIPS_WEIGHTS,
+                        help="AlexNet LPIPS weights; without them no such column")  # fmt: skip
+    parser.add_argument("--lpips-every", type=int, default=3, help="LPIPS takes every n-th frame")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
+    args = parser.parse_args(arguments)
+    try:
+        pipeline = VidCascadePipeline.from_pretrained(args.weights)
+        run(pipeline, args)
+    except VidCascadeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
+    """The whole benchmark on a loaded pipeline of base, bridge and refiner."""
+    spec = pipeline.spec
+    if [stage.kind for stage in spec.stages] != ["base", "bridge", "refiner"]:
+        raise UsageError("This benchmark compares cascades of one base, one bridge, one refiner.")
+    if args.clips < 2:
+        raise UsageError(f"Intervals need at least 2 clips, not {args.clips}.")
+    pipeline.set_progress_bar_config(disable=True)
+    began = time.monotonic()
+    world = StickerWorld(spec.world)
+    lpips = LPIPS(args.lpips) if args.lpips.is_file() else None
+    judge = _Judge(lpips, args.lpips_every)
+    comparisons = _comparisons(pipeline)
+    split = "held_out" if world.config.held_out > 0 else "all"
+    captions = []
+    for number in range(args.clips):
+        described = world.describe(FIRST + number, split)  # type: ignore[arg-type]
+        captions.append(described.caption)
+        _one_clip(pipeline, world, described, FIRST + number, judge, comparisons)
+        print(f"\rclip {number + 1} of {args.clips}  ", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    tables = [table for c in comparisons for table in make_tables(c)]
+    for table in tables:
+        table.show()
+    seconds = round(time.monotonic() - began, 1)
+    save_result(
+        "stages",
+        "Bridge and refiner against their stand-ins",
+        f"python -m benchmarks.stages --clips {args.clips}",
+        {
+            "weights": Path(args.weights).name,
+            "weight_hashes": pipeline.weight_hashes,
+            "clips": args.clips,
+            "stickers": world.has_stickers,
+            "lpips": lpips is not None,
+            "lpips_every": args.lpips_every,
+            "steps": {stage.name: stage.steps for stage in spec.stages},
+            "noise_augmentation": {s.name: s.noise_augmentation for s in spec.stages[1:]},
+            "smoothing": spec.stages[2].smoothing.strength,
+            "seconds": seconds,
+        },
+        tables,
+        {"captions": captions, **{c.stage: c.values for c in comparisons}},
+        args.results,
+    )
+    if lpips is None:
+        print(f"LPIPS left out: there are no weights at {args.lpips}")
+    print(f"{seconds:.0f} s")
+
+
+def _comparisons(pipeline: VidCascadePipeline) -> list[Comparison]:
+    _, bridge, refiner = pipeline.spec.stages
+    return [
+        Comparison(
+            f"The bridge, to {bridge.frames} × {bridge.size}²",
+            "bridge",
+            ("blending + bicubic", "DIS warp + bicubic"),
+            "input: the true clip at the base's size and rate, averaged down",
+        ),
+        Comparison(
+            f"The refiner, to {refiner.frames} × {refiner.size}²",
+            "refiner",
+            ("bicubic",),
+            "input: the true clip at the bridge's size, averaged down",
+        ),
+        Comparison(
+            f"Bridge and refiner together, to {refiner.frames} × {refiner.size}²",
+            "bridge + refiner",
+            ("blending + bicubic", "DIS warp + bicubic", "bridge + bicubic"),
+            "input: the true clip at the base's size and rate; the refiner gets the bridge's own "
+            "output",
+        ),
+    ]
+
+
+def _one_clip(
+    pipeline: VidCascadePipeline,
+    world: StickerWorld,
+    described: Description,
+    seed: int,
+    judge: _Judge,
+    comparisons: list[Comparison],
+) -> None:
+    spec = pipeline.spec
+    base, bridge, refiner = spec.stages
+    rate = spec.fps_after(refiner.name)
+    scene = world.scene(described, seed, base.frames / spec.fps)
+    times = [k / rate for k in range(refiner.frames)]
+    each = 2**bridge.rounds
+    key = key_of(torch.Generator().manual_seed(seed))
+    true_small = world.render(scene, bridge.size, times)
+    true_large = world.render(scene, refiner.size, times)
+    low = resize(to_video(true_small)[:, ::each], base.size, "area")
+    middle = resize(to_video(true_large), bridge.size, "area")
+
+    def go_on(after: str, video: Tensor) -> dict[str, StageResult]:
+        given = StageResult(after, video, [described.caption], [""], [key])
+        return pipeline(start_from=given, output_type="pt").stages  # type: ignore[union-attr]
+
+    whole = go_on(base.name, low)
+    made = whole[bridge.name].video
+    refined = go_on(bridge.name, middle)[refiner.name].video
+    blended, warped = blend(low, bridge), flow_warp(low, bridge)
+    outputs: list[tuple[NDArray[np.uint8], dict[str, Tensor]]] = [
+        (true_small, {"blending + bicubic": blended, "DIS warp + bicubic": warped, "bridge": made}),
+        (true_large, {"bicubic": bicubic(middle, refiner.size), "refiner": refined}),
+        (true_large, {
+            "blending + bicubic": bicubic(blended, refiner.size),
+            "DIS warp + bicubic": bicubic(warped, refiner.size),
+            "bridge + bicubic": bicubic(made, refiner.size),
+            "bridge + refiner": whole[refiner.name].video,
+        }),
+    ]  # fmt: skip
+    for comparison, (truth, videos) in zip(comparisons, outputs, strict=True):
+        known = each if comparison.stage != "refiner" else 1
+        for name, video in videos.items():
+            comparison.add(name, judge(to_pixels(video), truth, known))
+        comparison.add(TRUTH, judge(truth, None, known))
+
+
+class _Judge:
+    """All measures of one clip."""
+
+    def __init__(self, lpips: LPIPS | None, every: int) -> None:
+        # An even step would only ever meet the known frames of a bridge.
+        if every % 2 == 0:
+            raise UsageError(f"--lpips-every must be odd, and {every} is not.")
+        self.lpips, self.every = lpips, every
+
+    def __call__(
+        self, frames: NDArray[np.uint8], truth: NDArray[np.uint8] | None, known: int
+    ) -> dict[str, float]:
+        """Frames (T, H, W, 3) against the truth; None for the truth itself.
+
+        Every ``known``-th frame was given to the stage; 1 is all of them.
+        """
+        found = {
+            "warping": 1000 * warping_error(frames),
+            "change": mean_absolute_difference(frames),
+            "sharpness": float(gradient_sharpness(frames).mean()),
+        }
+        if truth is None:
+            return found
+        # Over a clip the squared errors are averaged, not the decibels: one perfect frame would
+        # otherwise make the mean infinite.
+        found["psnr"] = float(psnr(frames.reshape(1, -1, *frames.shape[2:]),
+                                   truth.reshape(1, -1, *truth.shape[2:]))[0])  # fmt: skip
+        found["ssim"] = float(ssim(frames, truth).mean())
+        if known > 1:
+            # The slots after the last known frame are extrapolated, not in between.
+            between = [k for k in range(len(frames) - known + 1) if k % known]
+            a, b = frames[between], truth[between]
+            flat = (1, -1, *a.shape[2:])
+            found["missing"] = float(psnr(a.reshape(flat), b.reshape(flat))[0])
+        if self.lpips is not None:
+            with torch.no_grad():
+                a_some, b_some = (to_video(v[:: self.every])[0] for v in (frames, truth))
+                found["lpips"] = float(self.lpips(a_some, b_some).mean())
+        return found
+
+
+def to_pixels(video: Tensor) -> NDArray[np.uint8]:
+    """(1, T, 3, H, W) in [-1, 1] → (T, H, W, 3) uint8."""
+    unit = (video[0].float() / 2 + 0.5).clamp(0, 1)
+    return (unit.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
+
+
+def make_tables(comparison: Comparison) -> list[Table]:
+    """Means with intervals, and the stage minus each stand-in (and minus the truth)."""
+    values = comparison.values
+    ours = values[comparison.stage]
+    shown = [m for m in MEASURES if m.key in ours]
+    count = len(next(iter(ours.values())))
+    rows = []
+    for method in (*comparison.standins, comparison.stage, TRUTH):
+        cells = []
+        for m in shown:
+            numbers = values[method].get(m.key)
+            cells.append("–" if numbers is None else spread(*bootstrap_mean(numbers), m.digits))
+        rows.append([method, *cells])
+    clips = f"{count} held-out clips; {comparison.note}; intervals: bootstrap over clips, 95 %"
+    columns = ["", *(m.name for m in shown)]
+    differences = []
+    for method in (*comparison.standins, TRUTH):
+        cells = [_difference(m, ours[m.key], values[method].get(m.key)) for m in shown]
+        differences.append([f"{comparison.stage} − {method}", *cells])
+    return [
+        Table(comparison.title, columns, rows, (clips,)),
+        Table(
+            f"{comparison.title}: paired differences",
+            columns,
+            differences,
+            ("better, worse: the interval of the mean difference does not hold 0",),
+        ),
+    ]
+
+
+def _difference(m: Measure, ours: Iterable[float], other: Iterable[float] | None) -> str:
+    if other is None:
+        return "–"
+    mean, low, high = bootstrap_mean(np.subtract(list(ours), list(other)))
+    text = f"{mean:+.{m.digits}f} ({low:+.{m.digits}f} to {high:+.{m.digits}f})"
+    if m.better and (low > 0 or high < 0):
+        text += " better" if (mean > 0) == (m.better > 0) else " worse"
+    return text
+
+
+if __name__ == "__main__":
+    cv2.setNumThreads(1)
+    raise SystemExit(main())

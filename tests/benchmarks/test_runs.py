@@ -1,0 +1,125 @@
+"""The benchmarks that generate, end to end on untrained cascades: they run, count and store."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import warnings
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from benchmarks import adherence, stages
+from vidcascade.cascade.pipeline import VidCascadePipeline
+from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.data.config import WorldConfig
+from vidcascade.metrics.adherence.motion import MOTIONS
+
+pytestmark = pytest.mark.filterwarnings("ignore:no stickers in")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny untrained pipeline whose world has few, solid subjects."""
+    world = WorldConfig(
+        solids=("ball", "star"), colours=("red", "blue"), motions=MOTIONS,
+        backgrounds=("grey", "checkerboard"), solid_share=1.0, two_subjects=0.0, camera=0.0,
+        held_out=0.2,
+    )  # fmt: skip
+    spec = CascadeSpec.load("tiny").model_copy(update={"world": world})
+    out = tmp_path_factory.mktemp("weights") / "tiny"
+    VidCascadePipeline.from_spec(spec).save_pretrained(out)
+    return out
+
+
+def test_adherence_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    arguments = [
+        "--weights", str(folder), "--clips", "3", "--seen", "2", "--wording", "1",
+        "--binding", "2", "--lessons", "2", "--scenes", "40", "--run", str(tmp_path / "run"),
+        "--results", str(tmp_path), "--batch", "2",
+    ]  # fmt: skip
+    assert adherence.main(arguments) == 0
+    result = json.loads((tmp_path / "adherence.json").read_text())
+    titles = [table["title"] for table in result["tables"]]
+    assert titles[0] == "Prompt adherence"
+    assert len(titles) == 6
+    assert len(result["data"]["held-out"]["truth"]) == 3
+    assert len(result["data"]["paraphrases"]["generated"]) == 1
+    assert result["settings"]["stage"] == "base"
+    assert (tmp_path / "adherence_base.png").stat().st_size > 1000
+    # The recogniser is kept, and the whole cascade has a result of its own.
+    kept = (tmp_path / "run" / "recogniser.safetensors").stat().st_mtime_ns
+    zeros = ["--clips", "1", "--seen", "0", "--wording", "0", "--binding", "0"]
+    assert adherence.main([*arguments, "--stage", "refiner", *zeros]) == 0
+    assert (tmp_path / "run" / "recogniser.safetensors").stat().st_mtime_ns == kept
+    assert (tmp_path / "adherence_refiner.json").is_file()
+    assert adherence.main(["--weights", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_stages_run(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    arguments = ["--weights", str(folder), "--results", str(tmp_path)]
+    arguments += ["--lpips", str(tmp_path / "none.safetensors")]
+    assert stages.main([*arguments, "--clips", "2"]) == 0
+    assert "LPIPS left out" in capsys.readouterr().out
+    result = json.loads((tmp_path / "stages.json").read_text())
+    values = result["data"]["bridge + refiner"]
+    methods = {"blending + bicubic", "DIS warp + bicubic", "bridge + bicubic", "bridge + refiner"}
+    assert set(values) == methods | {"truth"}
+    assert set(values["bridge + refiner"]) == {
+        "psnr", "missing", "ssim", "warping", "change", "sharpness",
+    }  # fmt: skip
+    # An untrained refiner shows its input, noise augmentation and all.
+    refiner = result["data"]["refiner"]
+    assert min(refiner["refiner"]["psnr"]) > 12
+    assert np.less(refiner["refiner"]["psnr"], refiner["bicubic"]["psnr"]).all()
+    assert len(result["tables"]) == 6
+    assert stages.main([*arguments, "--clips", "1"]) == 2
+
+
+def test_paired_differences_say_what_is_better() -> None:
+    comparison = stages.Comparison("T", "ours", ("other",), "note")
+    for k in range(6):
+        noise = 0.01 * k
+        comparison.add("ours", {"psnr": 30 + noise, "warping": 2 + noise, "change": 1.0})
+        comparison.add("other", {"psnr": 28.0, "warping": 1.0, "change": 0.5 + noise})
+        comparison.add("truth", {"warping": 2.1 - noise, "change": 1.0})
+    means, differences = stages.make_tables(comparison)
+    assert means.rows[1][1].startswith("30.03 (")
+    against_other, against_truth = differences.rows
+    assert against_other[1].endswith(" better")
+    assert against_other[2].endswith(" worse")
+    assert not against_other[3].endswith(("better", "worse"))
+    assert against_truth[1] == "–"
+
+
+def script(name: str) -> ModuleType:
+    path = Path(__file__).parents[2] / "scripts" / f"{name}.py"
+    found = importlib.util.spec_from_file_location(name, path)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def test_samples_are_made(folder: Path, tmp_path: Path) -> None:
+    samples = script("make_samples")
+    out = tmp_path / "samples"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert samples.main(["--weights", str(folder), "--out", str(out)]) == 0
+    about = json.loads((out / "samples.json").read_text())
+    assert [s["seed"] for s in about["samples"]] == list(range(8))
+    files = {p.name for p in out.iterdir()}
+    assert files == {"sheet.png", "samples.json"} | {s["file"] for s in about["samples"]}
+    assert sum((out / s["file"]).stat().st_size for s in about["samples"]) == about["gif_bytes"]
+    # Noise does not compress: GIFs too large together are made smaller.
+    noise = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), np.uint8)
+    samples.MOST_BYTES, samples.SIDES = 100_000, (64, 32, 16)
+    side, total = samples._write_gifs([noise] * 8, 8.0, out)
+    assert total <= 100_000
+    assert side < 64
+    assert samples.main(["--weights", str(tmp_path / "nowhere"), "--out", str(out)]) == 2

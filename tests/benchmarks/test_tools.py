@@ -1,0 +1,132 @@
+"""Tables, the report, prompts and stand-ins: everything that needs no trained weights."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import prompts, rendering, report
+from benchmarks.common import Table, percent, save_result, spread
+from benchmarks.generate import timed
+from benchmarks.standins import bicubic, blend, flow_warp
+from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.data.stickers import StickerWorld
+from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SOLIDS
+
+SPEC = CascadeSpec.load("stickers")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> StickerWorld:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return StickerWorld(SPEC.world, stickers=tmp_path)
+
+
+def test_tables_become_results_and_a_report(tmp_path: Path) -> None:
+    table = Table("Speed", ["", "fast | slow"], [["a|b", percent(0.915)]], ("one note",))
+    folder = tmp_path / "results"
+    path = save_result(
+        "speed", "How fast", "run it", {"hash": "ab" * 32, "on": True}, [table], {"x": 1}, folder
+    )
+    assert json.loads(path.read_text())["data"] == {"x": 1}
+    (folder / "other.json").write_text("[1, 2]")
+    assert report.main(["--results", str(folder)]) == 0
+    text = (tmp_path / "RESULTS.md").read_text()
+    for part in (
+        "## How fast",
+        "    run it",
+        "| a\\|b | 92 % |",
+        "hash abababababab;",
+        "*One note",
+    ):
+        assert part in text
+    assert "on yes" in text
+    assert spread(1.234, 1, 2, 1) == "1.2 (1.0 to 2.0)"
+
+
+def test_captions_say_all_three(world: StickerWorld) -> None:
+    chosen = prompts.world_prompts(world, "held_out", 20, first=7)
+    assert len(chosen) == 20
+    for p in chosen:
+        assert world.is_held_out(p.described)
+        words = prompts.said(p.described)
+        assert words is not None
+        assert all(w in p.text for w in words)
+    bound = prompts.binding_prompts(world, 18, first=0)
+    assert len({p.described.subjects[0][:2] for p in bound}) == 18
+    assert bound[0].text == "a red ball standing still in the sky"
+
+
+def test_wordings(world: StickerWorld) -> None:
+    for p in prompts.world_prompts(world, "held_out", 30, first=100):
+        first, synonym, other = (prompts.reworded(p, w) for w in prompts.WORDINGS)
+        name, colour, _ = p.described.subjects[0]
+        motion, place = p.described.motions[0], p.described.background
+        assert colour is not None
+        assert first.text.endswith(
+            f" {COLOURS[colour][0]} {SOLIDS[name][0]} {MOTIONS[motion][0]} {BACKGROUNDS[place][0]}"
+        )
+        assert any(f" {w} " in synonym.text for w in MOTIONS[motion][1:])
+        assert first.seed == synonym.seed == other.seed == p.seed
+        assert len({first.text, synonym.text, other.text}) == 3
+
+
+def test_paraphrases_are_in_no_caption() -> None:
+    config = SPEC.world
+    assert config is not None
+    world = StickerWorld(config)
+    known = {w for words in world.vocabulary().values() for w in words}
+    tables = {
+        "subjects": prompts.SUBJECT_PARAPHRASES,
+        "solids": prompts.SOLID_PARAPHRASES,
+        "colours": prompts.COLOUR_PARAPHRASES,
+        "motions": prompts.MOTION_PARAPHRASES,
+        "backgrounds": prompts.BACKGROUND_PARAPHRASES,
+    }
+    for kind, table in tables.items():
+        assert set(table) == set(config.names(kind))
+        assert not set(table.values()) & known
+        assert all(
+            f" {word} " not in f" {text} "
+            for text in table.values()
+            for word in world.vocabulary()[kind]
+            if kind not in ("subjects", "colours")
+        )
+
+
+def test_stand_ins() -> None:
+    bridge = SPEC.stage("bridge").model_copy(update={"size": 64, "frames": 8})
+    ramp = torch.linspace(-1, 1, 64).expand(1, 4, 3, 64, 64)
+    steps = torch.tensor([0.0, 0.2, 0.4, 0.6]).view(1, 4, 1, 1, 1)
+    video = ramp * 0.3 + steps
+    for out in (blend(video, bridge), flow_warp(video, bridge)):
+        assert out.shape == (1, 8, 3, 64, 64)
+        torch.testing.assert_close(out[:, ::2], video, atol=1e-5, rtol=0)
+    blended = blend(video, bridge)
+    torch.testing.assert_close(blended[:, 1], (video[:, 0] + video[:, 1]) / 2)
+    torch.testing.assert_close(blended[:, 7], video[:, 3])
+    between = bridge.model_copy(update={"fill": "between", "frames": 7, "size": 128})
+    assert blend(video, between).shape == (1, 7, 3, 128, 128)
+    assert bicubic(video, 128).shape == (1, 4, 3, 128, 128)
+
+
+def test_processes_are_timed() -> None:
+    ran = timed([sys.executable, "-c", "x = bytearray(60_000_000); print('done')"])
+    assert ran.output.strip() == "done"
+    assert 0 < ran.wall < 30
+    assert np.isnan(ran.peak) or ran.peak > 50_000_000
+    with pytest.raises(SystemExit, match="exit code 3"):
+        timed([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+def test_rendering_rate(tmp_path: Path) -> None:
+    assert rendering.main(["--seconds", "0.05", "--results", str(tmp_path)]) == 0
+    data = json.loads((tmp_path / "rendering.json").read_text())["data"]
+    assert all(rate > 0 for rate in data["clips_per_second"].values())

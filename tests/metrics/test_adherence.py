@@ -1,0 +1,199 @@
+"""Recognisers: motion rules on true outlines, the maths of shares, a recogniser that learns."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vidcascade.data.config import WorldConfig
+from vidcascade.data.stickers import Description, StickerWorld
+from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.metrics.adherence.motion import (
+    MOTIONS,
+    classify_motion,
+    direction_shown,
+    measure_motion,
+)
+from vidcascade.metrics.adherence.recogniser import Recogniser, subject_label
+from vidcascade.metrics.adherence.scores import ASPECTS, judge, share_right, wilson
+from vidcascade.metrics.adherence.teaching import Lessons, disturb, labels_of, teach
+from vidcascade.metrics.adherence.tracking import Track, track_subject
+
+TIMES = [k / 8 for k in range(16)]
+
+
+def world_of_solids(folder: Path, **settings: object) -> StickerWorld:
+    """A world without stickers, whatever the cache holds."""
+    plain = {"two_subjects": 0.0, "camera": 0.0, "motions": MOTIONS} | settings
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return StickerWorld(WorldConfig(**plain), stickers=folder)  # type: ignore[arg-type]
+
+
+def accuracy(world: StickerWorld, clips: int) -> tuple[float, Counter[tuple[str, str]]]:
+    """Share of true clips whose motion the rules name, on the true outlines."""
+    wrong: Counter[tuple[str, str]] = Counter()
+    for seed in range(clips):
+        described = world.describe(seed)
+        frames, masks = world.render_with_mask(world.scene(described, seed), 64, TIMES)
+        evidence = measure_motion(track_subject(frames, masks))
+        wanted, found = described.motions[0], classify_motion(evidence)
+        if found != wanted:
+            wrong[wanted, found] += 1
+        assert direction_shown(evidence, wanted) in (True, None)
+    return 1 - sum(wrong.values()) / clips, wrong
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_each_motion_is_named(tmp_path: Path, motion: str) -> None:
+    world = world_of_solids(tmp_path)
+    for seed, (name, colour) in enumerate((("cube", "blue"), ("star", "yellow"))):
+        described = Description(((name, colour, None),), (motion,), "meadow", None, True, "")
+        scene = world.scene(described, seed)
+        frames, masks = world.render_with_mask(scene, 64, TIMES)
+        evidence = measure_motion(track_subject(frames, masks))
+        assert classify_motion(evidence) == motion, evidence
+        directed = motion in ("up", "down", "left", "right", "grow", "shrink")
+        assert direction_shown(evidence, motion) is (True if directed else None)
+
+
+@pytest.mark.slow
+def test_motions_of_many_clips(tmp_path: Path) -> None:
+    share, wrong = accuracy(world_of_solids(tmp_path), 240)
+    assert share >= 0.95, wrong
+
+
+def test_turns_are_clockwise_and_size_is_in_frame_units(tmp_path: Path) -> None:
+    world = world_of_solids(tmp_path)
+    described = Description((("star", "red", None),), ("spin",), "grey", None, False, "")
+    scene = world.scene(described, 1)
+    frames, masks = world.render_with_mask(scene, 64, TIMES)
+    track = track_subject(frames, masks)
+    motion = scene.subjects[0].motion
+    true = motion.pose(TIMES[1])[2] - motion.pose(TIMES[0])[2]
+    np.testing.assert_allclose(track.turn, true, atol=np.radians(4))
+    np.testing.assert_allclose(track.size, np.sqrt(masks[0].mean()), rtol=0.05)
+    assert track.seen == 1.0
+    assert np.abs(track.x).max() < 0.5
+
+
+def test_outlines_may_be_coarse_and_specks_do_not_matter(tmp_path: Path) -> None:
+    world = world_of_solids(tmp_path)
+    described = Description((("ball", "red", None),), ("right",), "grey", None, False, "")
+    frames, masks = world.render_with_mask(world.scene(described, 2), 64, TIMES)
+    masks[:, :3, :3] = 1.0
+    coarse = masks.reshape(16, 32, 2, 32, 2).mean(axis=(2, 4))
+    fine, rough = track_subject(frames, masks), track_subject(frames, coarse)
+    np.testing.assert_allclose(rough.x, fine.x, atol=0.02)
+    assert classify_motion(measure_motion(rough)) == "right"
+
+
+def test_nothing_to_follow_is_none() -> None:
+    frames = np.zeros((16, 64, 64, 3), np.uint8)
+    track = track_subject(frames, np.zeros((16, 32, 32), np.float32))
+    evidence = measure_motion(track)
+    assert track.seen == 0.0
+    assert classify_motion(evidence) == "none"
+    assert direction_shown(evidence, "up") is False
+    assert direction_shown(evidence, "grow") is False
+    with pytest.raises(UsageError, match="Tracking needs"):
+        track_subject(frames, np.zeros((15, 32, 32)))
+
+
+def test_a_direction_needs_less_than_a_motion() -> None:
+    time = np.arange(16.0)
+    rest = (np.full(16, 0.3), np.zeros(15))
+    slight = measure_motion(Track(0.01 * np.sin(time), -0.009 * time, *rest))
+    assert direction_shown(slight, "up") is True
+    assert direction_shown(slight, "left") is False
+    assert classify_motion(slight) != "up"
+
+
+def test_wilson() -> None:
+    # Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E, table I.
+    assert wilson(81, 263) == pytest.approx((81 / 263, 0.2553, 0.3662), abs=1e-4)
+    assert wilson(0, 20) == pytest.approx((0, 0, 0.1611), abs=1e-4)
+    assert wilson(29, 29) == pytest.approx((1, 0.8830, 1), abs=1e-4)
+    with pytest.raises(UsageError, match="no share"):
+        wilson(1, 0)
+
+
+def two_by_two(folder: Path) -> StickerWorld:
+    return world_of_solids(
+        folder, solids=("ball", "star"), colours=("red", "blue"),
+        motions=("left", "still"), backgrounds=("grey", "checkerboard"), size_words=0.0,
+    )  # fmt: skip
+
+
+def test_a_recogniser_is_taught_saved_and_judges(tmp_path: Path) -> None:
+    world = two_by_two(tmp_path)
+    reports: list[str] = []
+    lessons = Lessons(scenes=500, each=1, steps=50, batch=2)
+    recogniser = teach(world, lessons, report=lambda what, done, total: reports.append(what))
+    assert recogniser.subjects == ("red ball", "blue ball", "red star", "blue star")
+    assert [r.split()[0] for r in reports] == ["rendering", "teaching"]
+    recogniser.save(tmp_path / "r.safetensors", {"steps": 50})
+    again, about = Recogniser.load(tmp_path / "r.safetensors")
+    assert about == {"steps": 50}
+    described = world.describe(0)
+    clip = world.render(world.scene(described, 0), 128, TIMES)
+    sight = recogniser.look(clip)
+    assert sight.masks.shape == (16, 32, 32)
+    assert np.array_equal(again.look(clip).subjects, sight.subjects)
+    judged = judge(again, clip, described, described.caption)
+    assert judged.found[::2] == (sight.subject, sight.background)
+    assert judged.right["everything"] == (judged.found == judged.wanted)
+    assert judged.right["subject"] == (judged.right["colour"] and judged.right["shape"])
+    two = replace(described, subjects=described.subjects * 2, motions=described.motions * 2)
+    with pytest.raises(UsageError, match="one subject"):
+        judge(again, clip, two, "")
+
+
+@pytest.mark.slow
+def test_a_recogniser_learns(tmp_path: Path) -> None:
+    world = two_by_two(tmp_path)
+    recogniser = teach(world, Lessons(scenes=600, each=2, steps=150, batch=24))
+    judged = []
+    for seed in range(60):
+        described = world.describe(seed)
+        clip = world.render(world.scene(described, seed), 64, TIMES)
+        judged.append(judge(recogniser, clip, described, described.caption))
+    for aspect in ("subject", "motion", "background"):
+        found = share_right(judged, aspect)
+        assert found is not None
+        assert found[0].mean >= 0.9, aspect
+        assert found[1] == 60
+    assert set(judged[0].right) == set(ASPECTS)
+
+
+def test_damaged_recognisers_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.safetensors"
+    with pytest.raises(UsageError, match="no recogniser"):
+        Recogniser.load(path)
+    Recogniser(["a"], ["b"]).save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(VidCascadeError, match="damaged"):
+        Recogniser.load(path)
+
+
+def test_labels_and_damage() -> None:
+    config = WorldConfig(subjects=("rocket",), solids=("ball",), colours=("red",))
+    assert labels_of(config) == [("rocket", None), ("ball", "red")]
+    assert labels_of(config, stickers=False) == [("ball", "red")]
+    assert subject_label("ball", "red") == "red ball"
+    torch.manual_seed(0)
+    frames, masks = torch.zeros(4, 3, 64, 64), torch.zeros(4, 32, 32)
+    frames[..., 24:40, 24:40], masks[..., 12:20, 12:20] = 1.0, 1.0
+    damaged, moved = disturb(frames, masks)
+    assert damaged.shape == frames.shape
+    assert damaged.abs().max() <= 1
+    assert moved.sum() == masks.sum()
+    # Picture and outline move together.
+    bright = torch.nn.functional.avg_pool2d(damaged.mean(1, keepdim=True), 2)[:, 0]
+    assert (bright[moved > 0].mean() - bright[moved == 0].mean()) > 0.4
