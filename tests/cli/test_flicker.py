@@ -114,7 +114,11 @@ def test_fail_above_is_exit_code_3(clips):
 def test_reference_adds_its_measures(clips, tmp_path):
     out = tmp_path / "out.json"
     run(clips / "wild.mkv", "--reference", clips / "calm.mkv", "--json", out)
-    found = json.loads(out.read_text())["clips"][0]["reference"]
+    document = json.loads(out.read_text())
+    # The reference is measured too, and the clip compared with it.
+    assert [clip["name"].endswith("calm.mkv") for clip in document["clips"]] == [False, True]
+    assert "calm.mkv flickers less" in document["comparisons"][0]["verdict"]
+    found = document["clips"][0]["reference"]
     assert found["temporal_difference"]["value"] > 1
     assert found["psnr"]["value"] < 40
     with pytest.raises(UsageError, match="--align"):

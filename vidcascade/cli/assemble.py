@@ -27,10 +27,13 @@ def assemble(
         if not folder:
             raise UsageError(f"--network {text!r} cannot be read: write stage=folder.")
         folders[name] = Path(folder)
+    from diffusers.utils import logging
+
     from vidcascade.cascade.assembling import assemble_cascade
     from vidcascade.cascade.spec import CascadeSpec
     from vidcascade.nn.precision import DTYPES
 
+    logging.set_verbosity_error()
     if dtype not in DTYPES:
         raise UsageError(f"--dtype must be one of {', '.join(DTYPES)}, not {dtype!r}.")
     about: str | None = None

@@ -105,9 +105,16 @@ def flicker(
             results.append(measure_clip(source, borders, settings, step))
         if wanted is not None:
             references.append(measure_reference(source, wanted, distance, align))
+    measured = len(results)
     comparisons: list[Comparison] = []
     if compare:
         comparisons = [compare_clips(results[0], other, force, align) for other in results[1:]]
+    if wanted is not None:
+        # The reference has a flicker of its own, which the clips are not to blame for.
+        with _Progress(console, wanted) as step:
+            results.append(measure_clip(wanted, borders, settings, step))
+        references.append({})
+        comparisons += [compare_clips(results[-1], r, force, align) for r in results[:measured]]
 
     quiet = any(str(path) == "-" for path in outputs)
     shown = console if quiet else Console()
@@ -121,7 +128,7 @@ def flicker(
         from vidcascade.report.flicker_page import flicker_page
 
         _write(report, lambda: flicker_page(results, references, comparisons), overwrite)
-    failures = _exceeded(results, references, limits)
+    failures = _exceeded(results[:measured], references, limits)
     for failure in failures:
         console.print(failure, markup=False, highlight=False)
     if failures:

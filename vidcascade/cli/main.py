@@ -9,6 +9,7 @@ import typer
 
 from vidcascade import __version__
 from vidcascade.cli.assemble import assemble
+from vidcascade.cli.flicker import flicker
 from vidcascade.cli.generate import generate
 from vidcascade.cli.train import train
 from vidcascade.errors import VidCascadeError
@@ -49,6 +50,7 @@ def spec(
 
 
 app.command()(generate)
+app.command()(flicker)
 app.command()(train)
 app.command()(assemble)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vidcascade.errors import UsageError
 
-__all__ = ["Interval", "bootstrap_mean"]
+__all__ = ["Interval", "bootstrap_mean", "bootstrap_rms", "paired_rms_difference"]
 
 
 class Interval(NamedTuple):
@@ -65,3 +65,45 @@ def bootstrap_mean(
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, (tail, 1 - tail))
     return Interval(float(data.mean()), float(low), float(high))
+
+
+def bootstrap_rms(
+    values: Sequence[float] | NDArray[np.floating],
+    confidence: float = 0.95,
+    block: int = 1,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """The same for a root mean square; ``mean`` is that. Arguments as :func:`bootstrap_mean`."""
+    squares = np.square(np.asarray(values, dtype=np.float64))
+    found = bootstrap_mean(squares, confidence, block, resamples, seed)
+    # The root is monotonic, so it maps percentiles to percentiles.
+    return Interval(*(float(np.sqrt(max(end, 0.0))) for end in found))
+
+
+def paired_rms_difference(
+    first: NDArray[np.floating],
+    second: NDArray[np.floating],
+    confidence: float = 0.95,
+    block: int = 1,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Interval of the second series' root mean square minus the first's, frames paired.
+
+    The same blocks of both are drawn together, so what the two have in common (a busy passage,
+    say) does not widen the interval. Arguments as :func:`bootstrap_mean`, both (N,) with N ≥ 2.
+    """
+    squares = np.square(np.stack((first, second)).astype(np.float64))
+    size = squares.shape[1]
+    if size < 2 or not np.isfinite(squares).all() or not 1 <= block <= size:
+        raise UsageError("A paired difference needs two series of at least two finite numbers.")
+    count = -(-size // block)
+    starts = np.random.default_rng(seed).integers(0, size - block + 1, size=(resamples, count))
+    sums = np.concatenate((np.zeros((2, 1)), np.cumsum(squares, axis=1)), axis=1)
+    means = (sums[:, starts + block] - sums[:, starts]).sum(axis=2) / (count * block)
+    roots = np.sqrt(np.maximum(means, 0.0))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(roots[1] - roots[0], (tail, 1 - tail))
+    whole = np.sqrt(squares.mean(axis=1))
+    return Interval(float(whole[1] - whole[0]), float(low), float(high))
