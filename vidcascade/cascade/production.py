@@ -107,7 +107,7 @@ def produce(
         pipeline: the cascade, on its device.
         request: what to make.
         out: file or folder; several clips get numbers.
-        weights: name of the weights, for the manifest.
+        weights: name of the weights, for the manifest, which keeps of a folder only its own name.
         attention: name of the attention backend, for the manifest.
         on_step: called after each step with the stage's name, steps done and steps in all.
 
@@ -156,7 +156,8 @@ def produce(
     seconds = clock.finish()
     assert isinstance(result, CascadeOutput)
     fps = request.fps or result.fps
-    manifests = _manifests(pipeline, result, seeds, weights, attention)
+    name = Path(weights).name if Path(weights).is_dir() else weights
+    manifests = _manifests(pipeline, result, seeds, name, attention)
     began = time.monotonic()
     if request.save_stages is not None:
         _save_stages(request, result, outputs)
