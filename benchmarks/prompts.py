@@ -27,6 +27,18 @@ SUBJECT_PARAPHRASES: dict[str, str] = {
     "ghost": "phantom",
     "robot": "mechanical man",
     "duck": "waterfowl with a flat beak",
+    "dog": "hound",
+    "panda": "black and white bamboo eater",
+    "frog": "green amphibian",
+    "octopus": "sea creature with eight arms",
+    "tropical fish": "colourful reef dweller",
+    "turtle": "reptile with a shell on its back",
+    "airplane": "passenger aircraft",
+    "car": "saloon vehicle",
+    "mushroom": "fungus with white spots",
+    "snowman": "figure made of frozen balls with a carrot nose",
+    "banana": "long curved fruit",
+    "apple": "round orchard fruit",
 }
 SOLID_PARAPHRASES: dict[str, str] = {"ball": "globe", "cube": "dice", "star": "pentagram"}
 COLOUR_PARAPHRASES: dict[str, str] = {

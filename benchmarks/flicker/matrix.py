@@ -3,7 +3,9 @@
     python -m benchmarks.flicker.matrix --out FOLDER [--textures clouds gravel shapes]
 
 A measure belongs in the suite if it rises with each stronger step of its own fault, whatever the
-motion, and stays below its value at that fault's second step under every clean motion. The
+motion, and stays below its value at that fault's second step under every clean motion. Where a
+fault is so strong that the picture can no longer be followed, a measure refuses to give a number;
+it may do so at the strongest step alone, and such cells are left out of the table's means. The
 published measures are in the table beside them, and are held to nothing.
 """
 
@@ -94,7 +96,9 @@ class Matrix:
                 for motion in [m for m in wanted if m in motions]:
                     values = [self.value(measure, texture, motion, fault, s) for s in steps]
                     clean = self.value(measure, texture, motion, "none", 0)
-                    if not all(a < b for a, b in zip([clean, *values], values, strict=False)):
+                    # Heavy noise on a flat picture: no number is better than a wrong one.
+                    known = values[:-1] if np.isnan(values[-1]) and len(values) > 2 else values
+                    if not all(a < b for a, b in zip([clean, *known], known, strict=False)):
                         shown = ", ".join(f"{v:.3f}" for v in (clean, *values))
                         found.append(f"does not rise with {fault} on {texture}, {motion}: {shown}")
                 start = [m for m in wanted if m in motions]

@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from benchmarks import adherence, stages
+from benchmarks import adherence, cascade_flicker, stages
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.data.config import WorldConfig
@@ -77,6 +77,32 @@ def test_stages_run(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture)
     assert np.less(refiner["refiner"]["psnr"], refiner["bicubic"]["psnr"]).all()
     assert len(result["tables"]) == 6
     assert stages.main([*arguments, "--clips", "1"]) == 2
+
+
+def test_cascade_flicker_runs(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of every group two settings: what is tested is that they are run, told apart and summed up.
+    whole = cascade_flicker.settings
+    monkeypatch.setattr(
+        cascade_flicker,
+        "settings",
+        lambda *stages: [s for s in whole(*stages) if s.name[-1] in "c0" or "0.3" in s.name],
+    )
+    arguments = ["--weights", str(folder), "--results", str(tmp_path)]
+    assert cascade_flicker.main([*arguments, "--clips", "2"]) == 0
+    result = json.loads((tmp_path / "cascade_flicker.json").read_text())
+    values = result["data"]["values"]
+    assert set(values) == {"true inputs", "the base's samples"}
+    true = values["true inputs"]
+    # An untrained bridge hands its noise on, so its noise augmentation must show.
+    assert min(true["bridge σ 0.3"]["warping"]) > max(true["bridge σ 0"]["warping"])
+    assert max(true["bridge σ 0.3"]["psnr"]) < min(true["bridge σ 0"]["psnr"])
+    assert "psnr" not in values["the base's samples"]["bridge σ 0"]
+    verdicts = dict(result["tables"][-1]["rows"])
+    assert verdicts["bridge noise augmentation"].startswith("bridge σ 0:")
+    assert (tmp_path / "cascade_flicker.png").stat().st_size > 10_000
+    assert cascade_flicker.main([*arguments, "--clips", "1"]) == 2
 
 
 def test_paired_differences_say_what_is_better() -> None:

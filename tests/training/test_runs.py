@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from pathlib import Path
 
@@ -35,6 +36,27 @@ def test_a_run_stops_in_time_with_a_checkpoint(tmp_path: Path) -> None:
     train_stage(tiny("refiner", steps=100_000), "refiner", settings, again.append)
     assert again[0].step == lines[-1].step + 1
     assert again[0].minutes > lines[-1].minutes  # time goes on where it stopped
+
+
+def test_compiling_needs_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    settings = RunSettings(tmp_path / "run", compile=True, workers=0)
+    with pytest.raises(UsageError, match="install g"):
+        train_stage(tiny("refiner", steps=1), "refiner", settings)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
+    losses = []
+    for compile in (False, True):
+        lines: list[Progress] = []
+        out = tmp_path / str(compile)
+        settings = RunSettings(out, log_every=1, save_every=0, workers=0, compile=compile)
+        train_stage(tiny("base", steps=4), "base", settings, lines.append)
+        losses.append([line.loss for line in lines])
+    np.testing.assert_allclose(*losses, rtol=0.02)
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:

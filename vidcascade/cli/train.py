@@ -47,6 +47,9 @@ def train(
     sheet_every: Annotated[int, typer.Option(min=0, help="Steps between sheets.")] = 500,
     save_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints.")] = 250,
     log_every: Annotated[int, typer.Option(min=0, help="Steps between lines.")] = 20,
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile the network: faster after a minute.")
+    ] = False,
 ) -> None:
     """Train one stage; run the same command again to continue it."""
     from vidcascade.cascade.spec import CascadeSpec
@@ -65,7 +68,7 @@ def train(
             _list_skipped(source.folder.skipped, len(source.folder.entries))
         settings = RunSettings(
             folder, max_minutes, sheet_every, save_every, log_every, workers, init, seed,
-            previous, previous_share,
+            previous, previous_share, compile_,
         )  # fmt: skip
         sheets = SheetWriter(loaded, stage, folder, source) if sheet_every else None
         weights = train_stage(loaded, stage, settings, _report, sheets, source)

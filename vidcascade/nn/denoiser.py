@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -91,6 +91,7 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
     """
 
     _supports_gradient_checkpointing = False
+    _repeated_blocks: ClassVar[list[str]] = ["SpaceTimeBlock"]  # for compile_repeated_blocks()
 
     @register_to_config
     def __init__(
