@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from vidcascade.nn.attention import Attention, rotate
+from vidcascade.nn.blocks import JointAttention
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 
 
@@ -113,3 +114,35 @@ def test_rotation_depends_on_differences_only() -> None:
         return (rotate(q, torch.tensor([[i]])) * rotate(k, torch.tensor([[j]]))).sum()
 
     torch.testing.assert_close(score(1, 4), score(6, 9), atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_joint_attention_follows_what_moves() -> None:
+    """A change at one place and time is heard at other places and times; not with one frame."""
+    block = JointAttention(32, 16)
+    torch.nn.init.normal_(block.attention.to_out.weight, std=0.1)
+    x = torch.randn(2 * 3, 32, 4, 4, generator=torch.Generator().manual_seed(0))
+    positions = torch.arange(3.0).expand(2, 3)
+    before = block(x, 3, positions)
+    changed = x.clone()
+    changed[0, :, 0, 0] += 1.0
+    heard = (block(changed, 3, positions) - before).abs().amax(1)
+    assert (heard[:3] > 0).all()
+    assert not heard[3:].any()  # another sample
+    # Times and places are told apart: frames or rows in another order are another clip.
+    assert (block(x, 3, positions.flip(1)) - before).abs().max() > 1e-4
+    assert (block(x.flip(2), 3, positions).flip(2) - before).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_rotation_depends_on_distances_only() -> None:
+    g = torch.Generator().manual_seed(0)
+    heads = torch.randn(1, 5, 2, 16, generator=g)
+    places = torch.randint(0, 9, (1, 5, 3), generator=g).float()
+
+    def scores(shift: float) -> torch.Tensor:
+        turned = rotate(heads, places + shift)
+        return torch.einsum("nqhd,nkhd->nhqk", turned, turned)
+
+    torch.testing.assert_close(scores(0.0), scores(7.0), atol=1e-4, rtol=1e-4)
+    assert (scores(0.0) - torch.einsum("nqhd,nkhd->nhqk", heads, heads)).abs().max() > 0.1

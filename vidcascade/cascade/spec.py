@@ -45,7 +45,10 @@ class NetworkSpec(_Strict):
     channels: tuple[int, ...] = (160, 320)
     depths: tuple[int, ...] = (3, 4)
     spatial_attention: tuple[bool, ...] = (False, True)
-    temporal: tuple[Literal["none", "convolution", "attention"], ...] = ("none", "attention")
+    temporal: tuple[Literal["none", "convolution", "attention", "joint"], ...] = (
+        "none",
+        "attention",
+    )
     head_dim: int = Field(64, ge=8, le=256)
     text: bool = True
     frame_times: bool = Field(False, description="tell each frame its place in the clip")
@@ -75,7 +78,7 @@ class NetworkSpec(_Strict):
     def attends(self) -> tuple[bool, ...]:
         """Which levels hold any attention (and so need whole heads)."""
         return tuple(
-            space or time == "attention"
+            space or time in ("attention", "joint")
             for space, time in zip(self.spatial_attention, self.temporal, strict=True)
         )
 

@@ -101,7 +101,11 @@ class Attention(nn.Module, AttentionModuleMixin):
         mask: Tensor | None = None,
         positions: Tensor | None = None,
     ) -> Tensor:
-        """Tokens (N, L, C), context (N, S, D), mask (N, S) bool, positions (N, L) → (N, L, C)."""
+        """Attend.
+
+        Tokens (N, L, C), context (N, S, D), mask (N, S) bool, positions (N, L) or (N, L, axes) →
+        (N, L, C).
+        """
         context = tokens if context is None else context
         query = self.to_q(tokens).unflatten(-1, (-1, self.head_dim))
         key, value = self.to_kv(context).unflatten(-1, (2, -1, self.head_dim)).unbind(-3)
@@ -121,11 +125,22 @@ def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def rotate(heads: Tensor, positions: Tensor, max_period: float = 64.0) -> Tensor:
-    """Rotary embedding: heads (N, L, H, D) turned by positions (N, L), in units of frames."""
-    half = heads.shape[-1] // 2
-    exponents = torch.arange(half, device=heads.device, dtype=torch.float32) / half
-    angles = positions.float()[..., None] * max_period**-exponents
-    cos, sin = angles.cos()[:, :, None], angles.sin()[:, :, None]
+    """Rotary embedding: heads (N, L, H, D) turned by positions.
+
+    ``positions`` are (N, L), or (N, L, A) for tokens on A axes, where the first axis has half of
+    the features and the others share the rest (as in Wan 2025 and other video transformers); D
+    must be a multiple of 2, and of 8 for three axes.
+    """
+    if positions.ndim == 2:
+        positions = positions[..., None]
+    axes, half = positions.shape[-1], heads.shape[-1] // 2
+    parts = [half] if axes == 1 else [half // 2] + [half // 2 // (axes - 1)] * (axes - 1)
+    angles = []
+    for axis, part in enumerate(parts):
+        exponents = torch.arange(part, device=heads.device, dtype=torch.float32) / part
+        angles.append(positions[..., axis, None].float() * max_period**-exponents)
+    turn = torch.cat(angles, dim=-1)
+    cos, sin = turn.cos()[:, :, None], turn.sin()[:, :, None]
     first, second = heads.float().chunk(2, dim=-1)
     turned = torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
     return turned.to(heads.dtype)

@@ -126,6 +126,30 @@ class TemporalAttention(nn.Module):
         return x + rearrange(out, "(b h w) t c -> (b t) c h w", h=height, w=width)
 
 
+class JointAttention(nn.Module):
+    """Self-attention over all pixels of all frames, the identity at the start.
+
+    Attention along time at each pixel cannot follow what moves to another one; this can, at a cost
+    that only a coarse level can bear. Time and place are told apart by rotary positions.
+    """
+
+    def __init__(self, width: int, head_dim: int) -> None:
+        super().__init__()
+        self.norm = PixelNorm(width)
+        self.attention = Attention(width, head_dim=head_dim, rotary=True)
+
+    def forward(self, x: Tensor, frames: int, positions: Tensor) -> Tensor:
+        """x (B·T, C, H, W), positions (B, T) in frames → the shape of x."""
+        height, width = x.shape[2:]
+        tokens = rearrange(self.norm(x), "(b t) c h w -> b (t h w) c", t=frames)
+        rows, columns = (torch.arange(n, device=x.device) for n in (height, width))
+        grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).float()
+        times = positions.float()[:, :, None, None, None].expand(-1, -1, height, width, 1)
+        places = torch.cat((times, grid.expand(*times.shape[:2], -1, -1, -1)), dim=-1)
+        out = self.attention(tokens, positions=places.flatten(1, 3))
+        return x + rearrange(out, "b (t h w) c -> (b t) c h w", t=frames, h=height, w=width)
+
+
 class TemporalConv(nn.Module):
     """Convolution over three neighbouring frames, the identity at the start.
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vidcascade.nn.blocks import (
     ConvBlock,
+    JointAttention,
     MatrixConv2d,
     PixelNorm,
     SpatialAttention,
@@ -42,8 +43,10 @@ class SpaceTimeBlock(nn.Module):
         self.text = (
             TextAttention(width, text_width, head_dim) if spatial_attention and text_width else None
         )
-        self.time: TemporalAttention | TemporalConv | None = None
-        if temporal == "attention":
+        self.time: TemporalAttention | JointAttention | TemporalConv | None = None
+        if temporal == "joint":
+            self.time = JointAttention(width, head_dim)
+        elif temporal == "attention":
             self.time = TemporalAttention(width, head_dim)
         elif temporal == "convolution":
             self.time = TemporalConv(width)
@@ -64,7 +67,7 @@ class SpaceTimeBlock(nn.Module):
         if self.text is not None and text is not None and mask is not None:
             x = self.text(x, text, mask, frames)
         if frames > 1:  # a single frame has nothing to mix with: pictures train space alone
-            if isinstance(self.time, TemporalAttention):
+            if isinstance(self.time, TemporalAttention | JointAttention):
                 x = self.time(x, frames, positions)
             elif isinstance(self.time, TemporalConv):
                 x = self.time(x, frames)
@@ -85,6 +88,8 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         out_channels: channels it returns.
         patch: pixels per token side at the finest level.
         channels, depths, spatial_attention, temporal: one entry for each level, finest first.
+            ``temporal`` is ``none``, ``convolution``, ``attention`` (along time at each pixel) or
+            ``joint`` (over all pixels of all frames).
         head_dim: channels of an attention head.
         text_width: features of the text's token states, or None for no text.
         frame_times: add an embedding of each frame's position.
