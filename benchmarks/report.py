@@ -43,7 +43,7 @@ def render(results: Sequence[Mapping[str, Any]]) -> str:
     for result in results:
         parts += [f"## {result['title']}\n", f"    {result['command']}\n", _about(result)]
         for table in result["tables"]:
-            parts += [f"### {table['title']}\n", _table(table)]
+            parts += [f"### {table['title']}\n", markdown_table(table)]
             parts += [f"*{_sentence(note)}*\n" for note in table["notes"]]
     return "\n".join(parts)
 
@@ -75,7 +75,9 @@ def _value(value: Any) -> str:
     return text[:12] if is_hash else text
 
 
-def _table(table: Mapping[str, Any]) -> str:
+def markdown_table(table: Mapping[str, Any]) -> str:
+    """A stored table as Markdown."""
+
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import warnings
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
 from benchmarks import adherence, cascade_flicker, stages
+from tests.benchmarks.loading import load_script
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.data.config import WorldConfig
@@ -121,18 +120,8 @@ def test_paired_differences_say_what_is_better() -> None:
     assert against_truth[1] == "–"
 
 
-def script(name: str) -> ModuleType:
-    path = Path(__file__).parents[2] / "scripts" / f"{name}.py"
-    found = importlib.util.spec_from_file_location(name, path)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
-
-
 def test_samples_are_made(folder: Path, tmp_path: Path) -> None:
-    samples = script("make_samples")
+    samples = load_script("make_samples")
     out = tmp_path / "samples"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

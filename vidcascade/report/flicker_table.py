@@ -62,7 +62,7 @@ def _heading(result: ClipResult) -> str:
 
 
 def _table(measures: list[Measured]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="dim")
     table.add_column("measure", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("unit", overflow="fold")

@@ -1,0 +1,110 @@
+"""Write the bundled weights' model card from what the benchmarks have stored.
+
+    python scripts/write_card.py
+
+The prose is ``scripts/model_card.md.j2``; every number comes from ``benchmarks/results`` or the
+weights themselves. A result that was measured with other weights is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from safetensors import safe_open
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.report import markdown_table  # noqa: E402
+from vidcascade.cascade.spec import CascadeSpec  # noqa: E402
+from vidcascade.cascade.weights import verify_checksums  # noqa: E402
+from vidcascade.errors import UsageError, VidCascadeError  # noqa: E402
+
+WEIGHTS = ROOT / "assets" / "weights" / "stickers"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, render, write; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    args = parser.parse_args(arguments)
+    try:
+        text = render(args.weights, args.results)
+    except VidCascadeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    (args.weights / "README.md").write_text(text, encoding="utf-8")
+    print(args.weights / "README.md")
+    return 0
+
+
+def render(weights: Path, results: Path) -> str:
+    """The card as Markdown.
+
+    Raises:
+        UsageError: results that are missing or were measured with other weights.
+    """
+    hashes = verify_checksums(weights)
+
+    def table(name: str, number: int, columns: Sequence[int] | None = None) -> str:
+        """Table ``number`` of a stored result, or some of its columns."""
+        found = _load(results, name, hashes)["tables"][number]
+        if columns is not None:
+            pick = [found["columns"][k] for k in columns]
+            rows = [[row[k] for k in columns] for row in found["rows"]]
+            found = {"columns": pick, "rows": rows}
+        return markdown_table(found)
+
+    def result(name: str) -> dict[str, Any]:
+        return _load(results, name, hashes)
+
+    environment = Environment(
+        loader=FileSystemLoader(ROOT / "scripts"),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown; nothing in it comes from outside the project
+    )
+    template = environment.get_template("model_card.md.j2")
+    spec = CascadeSpec.load(weights / "spec.yaml")
+    parameters = {stage.name: _parameters(weights / stage.name) for stage in spec.stages}
+    return template.render(table=table, result=result, spec=spec, parameters=parameters)
+
+
+def _load(results: Path, name: str, hashes: dict[str, str]) -> dict[str, Any]:
+    path = results / f"{name}.json"
+    if not path.is_file():
+        raise UsageError(f"There is no {path}: run python -m benchmarks.{name} first.")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    measured = found["settings"].get("weight_hashes", {})
+    for part, digest in measured.items():
+        # Only the base decides what a clip of the base shows.
+        if name == "adherence" and not part.startswith("base/"):
+            continue
+        if hashes.get(part) != digest:
+            raise UsageError(
+                f"{path} was measured with other weights ({part} differs): measure again."
+            )
+    return found
+
+
+def _parameters(folder: Path) -> str:
+    count = 0
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, "np") as handle:
+            for key in handle.keys():  # noqa: SIM118 - it is no mapping
+                size = 1
+                for side in handle.get_slice(key).get_shape():
+                    size *= side
+                count += size
+    return f"{count / 1e6:.1f} M"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
