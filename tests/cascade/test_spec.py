@@ -48,6 +48,11 @@ def test_bundled_specs_load_by_name_and_round_trip(name: str) -> None:
         (changed(0, guidance={"interval": [0.9, 0.1]}), "guidance.interval", "rising"),
         (changed(0, network={"channels": [16]}), "network", "one for each level"),
         (changed(0, network={"head_dim": 48}), "network", "heads of 48"),
+        (
+            changed(2, network={"coordinates": True}, training={"crop": 32}),
+            "stages.refiner",
+            "whole ones",
+        ),
     ],
 )
 def test_wrong_specs_are_refused_with_path_and_advice(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vidcascade.nn.attention import Attention, rotate
-from vidcascade.nn.blocks import JointAttention
+from vidcascade.nn.blocks import Coordinates, JointAttention
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 
 
@@ -146,3 +146,28 @@ def test_rotation_depends_on_distances_only() -> None:
 
     torch.testing.assert_close(scores(0.0), scores(7.0), atol=1e-4, rtol=1e-4)
     assert (scores(0.0) - torch.einsum("nqhd,nkhd->nhqk", heads, heads)).abs().max() > 0.1
+
+
+@torch.no_grad()
+def test_coordinates_are_those_of_the_picture_at_any_size() -> None:
+    layer = Coordinates(8)
+    assert not layer(torch.zeros(1, 8, 4, 4)).any()  # the identity at the start
+    torch.nn.init.normal_(layer.linear.weight, generator=torch.Generator().manual_seed(0))
+    small, large = layer(torch.zeros(1, 8, 16, 8)), layer(torch.zeros(1, 8, 64, 32))
+    shrunk = torch.nn.functional.interpolate(large, (16, 8), mode="area")
+    torch.testing.assert_close(small, shrunk, atol=0.05, rtol=0.05)
+    assert (small[..., 0, :] - small[..., -1, :]).abs().amax() > 0.5
+    assert (small[..., :, 0] - small[..., :, -1]).abs().amax() > 0.5
+
+
+@torch.no_grad()
+def test_a_motion_means_different_things_at_different_times() -> None:
+    net = build(frame_times=True)
+    torch.nn.init.normal_(net.motion_embedding.weight, std=0.5)
+    given = inputs(batch=1, frames=2)
+    given["sample"] = given["sample"][:, :1].expand(-1, 2, -1, -1, -1)
+    given["positions"] = torch.tensor([[0.0, 15.0]])
+    first = net(**given)
+    second = net(**(given | {"text": given["text"].flip(-1)}))
+    change = second - first
+    assert (change[:, 0] - change[:, 1]).abs().max() > 1e-4

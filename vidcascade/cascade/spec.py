@@ -52,6 +52,7 @@ class NetworkSpec(_Strict):
     head_dim: int = Field(64, ge=8, le=256)
     text: bool = True
     frame_times: bool = Field(False, description="tell each frame its place in the clip")
+    coordinates: bool = Field(False, description="tell each pixel its place; not for crops")
 
     @model_validator(mode="after")
     def _levels_agree(self) -> NetworkSpec:
@@ -144,6 +145,11 @@ class StageSpec(_Strict):
             raise ValueError(
                 f"size {self.size} is not a multiple of {self.network.granularity}, which the "
                 f"network needs (patch {self.network.patch}, {len(self.network.channels)} levels)"
+            )
+        if self.network.coordinates and self.training.crop is not None:
+            raise ValueError(
+                "network.coordinates would be learnt of crops and used on whole pictures: train on "
+                "whole ones (training.crop: null), or leave coordinates out"
             )
         no_effect = {
             "base": ("input_size", "noise_augmentation", "start_sigma", "fill", "rounds"),

@@ -79,6 +79,34 @@ class ConvBlock(nn.Module):
         return x + self.conv_out(hidden)
 
 
+class Coordinates(nn.Module):
+    """Adds features of each pixel's place in the picture, the identity at the start.
+
+    Convolutions know of a picture's borders only what padding leaks (Liu et al. 2018, CoordConv).
+    Sinusoids of x and y in [-1, 1], so that a picture of another size has the same coordinates.
+    """
+
+    WAVES = 4
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * (1 + 2 * self.WAVES), width, bias=False)
+        nn.init.zeros_(self.linear.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → the same shape."""
+        height, width = x.shape[2:]
+        rows, columns = (
+            (torch.arange(n, device=x.device, dtype=torch.float32) + 0.5) / n * 2 - 1
+            for n in (height, width)
+        )
+        grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1)
+        rates = math.pi / 2 * torch.arange(1, self.WAVES + 1, device=x.device)
+        angles = (grid[..., None] * rates).flatten(-2)
+        features = torch.cat((grid, angles.cos(), angles.sin()), dim=-1)
+        return x + self.linear(features.to(self.linear.weight.dtype)).permute(2, 0, 1).to(x.dtype)
+
+
 class SpatialAttention(nn.Module):
     """Self-attention within each frame; positions come from the convolutions around it."""
 

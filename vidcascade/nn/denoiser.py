@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vidcascade.nn.blocks import (
     ConvBlock,
+    Coordinates,
     JointAttention,
     MatrixConv2d,
     PixelNorm,
@@ -93,6 +94,8 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         head_dim: channels of an attention head.
         text_width: features of the text's token states, or None for no text.
         frame_times: add an embedding of each frame's position.
+        coordinates: tell every level where in the picture a pixel is. A stage that composes pictures
+            needs it; one that works on crops must not have it.
     """
 
     _supports_gradient_checkpointing = False
@@ -112,6 +115,7 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         head_dim: int = 64,
         text_width: int | None = None,
         frame_times: bool = False,
+        coordinates: bool = False,
     ) -> None:
         super().__init__()
         embedding = 2 * channels[-1]
@@ -120,6 +124,13 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         self.position_embedding = ScalarEmbedding(embedding, scale=10.0) if frame_times else None
         self.text_pool = nn.Linear(text_width, embedding) if text_width else None
         self.text_norm = nn.LayerNorm(text_width) if text_width else None
+        # "Moving left" means one thing in the first frame and the opposite in the last. A sum of
+        # embeddings learns that slowly; their product says it directly.
+        self.motion_embedding = None
+        if text_width and frame_times:
+            self.motion_embedding = nn.Linear(embedding, embedding)
+            nn.init.zeros_(self.motion_embedding.weight)
+            nn.init.zeros_(self.motion_embedding.bias)
 
         inputs = (in_channels + cond_channels) * patch**2
         self.stem = MatrixConv2d(inputs, channels[0])
@@ -150,6 +161,10 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
             nn.Conv2d(2 * channels[i], channels[i], 1) for i in reversed(range(last))
         )
         self.up_blocks = nn.ModuleList(blocks(level) for level in reversed(range(last)))
+        order = [*range(last), last, *reversed(range(last))]
+        self.places = None
+        if coordinates:
+            self.places = nn.ModuleList(Coordinates(channels[level]) for level in order)
         self.head_norm = PixelNorm(channels[0])
         self.head = MatrixConv2d(channels[0], out_channels * patch**2, gain=0.0)
 
@@ -182,15 +197,22 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         if augmentation is None:
             augmentation = torch.zeros_like(sigma)
         embedding = self.noise_embedding(sigma) + self.augmentation_embedding(augmentation)
+        meaning: Tensor | None = None
         if self.text_pool is not None and self.text_norm is not None and text is not None:
             assert text_mask is not None
             text = self.text_norm(text.to(embedding.dtype))
             weight = text_mask[..., None].to(embedding.dtype)
-            pooled = (text * weight).sum(1) / weight.sum(1).clamp(min=1)
-            embedding = embedding + self.text_pool(pooled)
+            meaning = self.text_pool((text * weight).sum(1) / weight.sum(1).clamp(min=1))
+            embedding = embedding + meaning
         embedding = embedding.repeat_interleave(frames, 0)
         if self.position_embedding is not None:
-            embedding = embedding + self.position_embedding(positions.flatten())
+            place = self.position_embedding(positions.flatten())
+            embedding = embedding + place
+            if self.motion_embedding is not None and meaning is not None:
+                meaning = meaning.repeat_interleave(frames, 0)
+                width = place.shape[-1:]
+                both = F.rms_norm(meaning, width) * F.rms_norm(place, width)
+                embedding = embedding + self.motion_embedding(both)
         embedding = F.silu(embedding)
 
         x = sample if cond is None else torch.cat((sample, cond), dim=2)
@@ -199,16 +221,19 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         x = self.stem(x.contiguous(memory_format=torch.channels_last).to(self.stem.weight.dtype))
         kept: list[Tensor] = []
         given: tuple[Any, ...] = (embedding, text, text_mask, positions)
+        places = iter(self.places or [nn.Identity()] * (2 * len(self.downs) + 1))
         for level, down in zip(self.down_blocks, self.downs, strict=True):
+            x = next(places)(x)
             for block in cast("nn.ModuleList", level):
                 x = block(x, *given)
             kept.append(x)
             x = down(x)
+        x = next(places)(x)
         for block in self.trunk:
             x = block(x, *given)
         for up, skip, level in zip(self.ups, self.skips, self.up_blocks, strict=True):
             x = F.pixel_shuffle(up(x), 2)
-            x = skip(torch.cat((x, kept.pop()), dim=1))
+            x = next(places)(skip(torch.cat((x, kept.pop()), dim=1)))
             for block in cast("nn.ModuleList", level):
                 x = block(x, *given)
         x = F.pixel_shuffle(self.head(F.silu(self.head_norm(x))), patch)
