@@ -94,8 +94,8 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         head_dim: channels of an attention head.
         text_width: features of the text's token states, or None for no text.
         frame_times: add an embedding of each frame's position.
-        coordinates: tell every level where in the picture a pixel is. A stage that composes pictures
-            needs it; one that works on crops must not have it.
+        coordinates: tell every level where in the picture a pixel is. A stage that composes
+            pictures needs it; one that works on crops must not have it.
     """
 
     _supports_gradient_checkpointing = False
