@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vidcascade.cascade.pipeline import VidCascadePipeline
     from vidcascade.cascade.result import StageResult
     from vidcascade.cascade.spec import CascadeSpec, StageSpec
+    from vidcascade.interpolation import interpolate
     from vidcascade.video import Clip, read_clip, write_clip
 
 __version__ = "0.1.0"
@@ -26,6 +27,7 @@ _LAZY = {
     "StageResult": "vidcascade.cascade.result",
     "StageSpec": "vidcascade.cascade.spec",
     "VidCascadePipeline": "vidcascade.cascade.pipeline",
+    "interpolate": "vidcascade.interpolation",
     "read_clip": "vidcascade.video",
     "write_clip": "vidcascade.video",
 }
@@ -40,6 +42,7 @@ __all__ = [
     "VidCascadeError",
     "VidCascadePipeline",
     "__version__",
+    "interpolate",
     "read_clip",
     "write_clip",
 ]

@@ -11,6 +11,7 @@ from vidcascade import __version__
 from vidcascade.cli.assemble import assemble
 from vidcascade.cli.flicker import flicker
 from vidcascade.cli.generate import generate
+from vidcascade.cli.interpolate import interpolate
 from vidcascade.cli.train import train
 from vidcascade.errors import VidCascadeError
 
@@ -50,6 +51,7 @@ def spec(
 
 
 app.command()(generate)
+app.command()(interpolate)
 app.command()(flicker)
 app.command()(train)
 app.command()(assemble)

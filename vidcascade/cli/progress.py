@@ -7,6 +7,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.progress import TaskID
 
     from vidcascade.cascade.spec import CascadeSpec
@@ -71,3 +73,57 @@ def peak_memory() -> float:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
+
+
+class FrameBar:
+    """One bar of output frames, on stderr, with frames per second and the time left."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self.task: TaskID | None = None
+        self.name = "frames"
+        self.progress = Progress(
+            TextColumn("{task.description:>8}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]} frames/s"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=quiet,
+        )
+
+    def __call__(self, done: int, total: int) -> None:
+        """Set the bar; it appears with the first frame, so that an error prints no empty bar."""
+        if self.task is None:
+            self.progress.start()
+            self.task = self.progress.add_task(self.name, total=total, rate="–")
+        speed = self.progress.tasks[-1].speed
+        rate = "–" if speed is None else f"{speed:.1f}"
+        self.progress.update(self.task, completed=done, total=total, rate=rate)
+
+    def clip(self, path: Path, number: int, total: int) -> FrameBar:
+        """The bar of the next clip of a folder."""
+        self.task, self.name = None, f"{number + 1}/{total} {path.name}"
+        return self
+
+    def __enter__(self) -> FrameBar:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.progress.stop()

@@ -107,6 +107,29 @@ class Coordinates(nn.Module):
         return x + self.linear(features.to(self.linear.weight.dtype)).permute(2, 0, 1).to(x.dtype)
 
 
+class Layout(nn.Module):
+    """Adds a coarse picture that the embedding alone draws, nothing at the start.
+
+    What a prompt says of a frame's layout is then learnt like a linear regression, and the blocks
+    only have to follow it.
+    """
+
+    SIDE, CHANNELS = 8, 16
+
+    def __init__(self, embedding: int, width: int) -> None:
+        super().__init__()
+        self.draw = nn.Linear(embedding, self.CHANNELS * self.SIDE**2)
+        nn.init.zeros_(self.draw.weight)
+        nn.init.zeros_(self.draw.bias)
+        self.spread = nn.Conv2d(self.CHANNELS, width, 1, bias=False)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """x (N, C, H, W), embedding (N, E) → the shape of x."""
+        coarse = self.draw(embedding).view(-1, self.CHANNELS, self.SIDE, self.SIDE)
+        sized = F.interpolate(coarse, x.shape[2:], mode="bilinear", align_corners=False)
+        return x + self.spread(sized)
+
+
 class SpatialAttention(nn.Module):
     """Self-attention within each frame; positions come from the convolutions around it."""
 

@@ -16,6 +16,7 @@ from vidcascade.nn.blocks import (
     ConvBlock,
     Coordinates,
     JointAttention,
+    Layout,
     MatrixConv2d,
     PixelNorm,
     SpatialAttention,
@@ -24,6 +25,8 @@ from vidcascade.nn.blocks import (
     TextAttention,
 )
 from vidcascade.nn.embeddings import ScalarEmbedding
+
+_TEXT_GROUPS = 8  # groups of features that choose their tokens by themselves
 
 
 class SpaceTimeBlock(nn.Module):
@@ -94,8 +97,9 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         head_dim: channels of an attention head.
         text_width: features of the text's token states, or None for no text.
         frame_times: add an embedding of each frame's position.
-        coordinates: tell every level where in the picture a pixel is. A stage that composes
-            pictures needs it; one that works on crops must not have it.
+        coordinates: tell every level where in the picture a pixel is, and let the embedding draw a
+            coarse layout. A stage that composes pictures needs it; one that works on crops must not
+            have it.
     """
 
     _supports_gradient_checkpointing = False
@@ -124,6 +128,12 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         self.position_embedding = ScalarEmbedding(embedding, scale=10.0) if frame_times else None
         self.text_pool = nn.Linear(text_width, embedding) if text_width else None
         self.text_norm = nn.LayerNorm(text_width) if text_width else None
+        # Which tokens count, for each group of features: a plain mean tells "moving left" from
+        # "moving right" by a fifth of what its one different token does. Starts as the mean.
+        self.text_weights = nn.Linear(text_width, _TEXT_GROUPS) if text_width else None
+        if self.text_weights is not None:
+            nn.init.zeros_(self.text_weights.weight)
+            nn.init.zeros_(self.text_weights.bias)
         # "Moving left" means one thing in the first frame and the opposite in the last. A sum of
         # embeddings learns that slowly; their product says it directly.
         self.motion_embedding = None
@@ -162,6 +172,7 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         )
         self.up_blocks = nn.ModuleList(blocks(level) for level in reversed(range(last)))
         order = [*range(last), last, *reversed(range(last))]
+        self.layout = Layout(embedding, channels[0]) if coordinates else None
         self.places = None
         if coordinates:
             self.places = nn.ModuleList(Coordinates(channels[level]) for level in order)
@@ -201,8 +212,7 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         if self.text_pool is not None and self.text_norm is not None and text is not None:
             assert text_mask is not None
             text = self.text_norm(text.to(embedding.dtype))
-            weight = text_mask[..., None].to(embedding.dtype)
-            meaning = self.text_pool((text * weight).sum(1) / weight.sum(1).clamp(min=1))
+            meaning = self._meaning(text, text_mask)
             embedding = embedding + meaning
         embedding = embedding.repeat_interleave(frames, 0)
         if self.position_embedding is not None:
@@ -219,6 +229,8 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         patch = self.config.patch
         x = F.pixel_unshuffle(rearrange(x, "b t c h w -> (b t) c h w"), patch)
         x = self.stem(x.contiguous(memory_format=torch.channels_last).to(self.stem.weight.dtype))
+        if self.layout is not None:
+            x = self.layout(x, embedding)
         kept: list[Tensor] = []
         given: tuple[Any, ...] = (embedding, text, text_mask, positions)
         places = iter(self.places or [nn.Identity()] * (2 * len(self.downs) + 1))
@@ -238,3 +250,13 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
                 x = block(x, *given)
         x = F.pixel_shuffle(self.head(F.silu(self.head_norm(x))), patch)
         return rearrange(x, "(b t) c h w -> b t c h w", t=frames).to(sample.dtype)
+
+    def _meaning(self, text: Tensor, mask: Tensor) -> Tensor:
+        """Normalised token states (B, L, D) and their mask (B, L) → (B, E), a pooled prompt."""
+        assert self.text_pool is not None
+        assert self.text_weights is not None
+        scores = self.text_weights(text).masked_fill(~mask[..., None], float("-inf"))
+        # A prompt without tokens means nothing, and must not be NaN.
+        shares = torch.nan_to_num(scores.softmax(dim=1))[..., None]
+        features = self.text_pool(text).unflatten(-1, (_TEXT_GROUPS, -1))
+        return (features * shares).sum(1).flatten(-2)

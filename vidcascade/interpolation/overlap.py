@@ -1,0 +1,130 @@
+"""Decoding, making and encoding at the same time: threads with short queues between them.
+
+FFmpeg, OpenCV and torch let go of Python's lock while they work, so threads are enough. The
+queues are short because a frame of 4K is 25 MB.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+__all__ = ["Sink", "ahead"]
+
+Item = TypeVar("Item")
+_WAKE = 0.2  # seconds after which a waiting thread looks whether it is still wanted
+
+
+class _End:
+    """Marks the end of a queue, with the error that ended it, if any."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+def ahead(items: Iterable[Item], size: int) -> Iterator[Item]:
+    """The items, worked out by another thread up to ``size`` ahead. Its errors are raised here.
+
+    When the consumer stops early (closes the generator), the thread ends as well.
+    """
+    waiting: queue.Queue[Item | _End] = queue.Queue(size)
+    stopped = threading.Event()
+
+    def put(item: Item | _End) -> bool:
+        while not stopped.is_set():
+            try:
+                waiting.put(item, timeout=_WAKE)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put(item):
+                    return
+            put(_End())
+        except BaseException as error:
+            put(_End(error))
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+
+    thread = threading.Thread(target=work, name="vidcascade-decode", daemon=True)
+    thread.start()
+    try:
+        while True:
+            # With a time limit, so that Ctrl-C is noticed on every system.
+            try:
+                item = waiting.get(timeout=_WAKE)
+            except queue.Empty:
+                continue
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
+
+
+class Sink(Generic[Item]):
+    """Hands items to a function that runs in another thread, at most ``size`` waiting."""
+
+    def __init__(self, take: Callable[[Item], Any], size: int) -> None:
+        """``take``: called for one item after the other."""
+        self._take = take
+        self._waiting: queue.Queue[Item | _End] = queue.Queue(size)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="vidcascade-encode", daemon=True)
+        self._thread.start()
+
+    def put(self, item: Item) -> None:
+        """Give an item; waits while too many wait. Raises what the function raised before."""
+        self._deliver(item)
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Wait until everything given was taken. Raises what the function raised."""
+        if self._thread.is_alive():
+            self._deliver(_End())
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def drop(self) -> None:
+        """Stop without taking what waits; raises nothing."""
+        if self._error is None:
+            self._error = _DroppedError()
+        self._deliver(_End())
+        self._thread.join()
+
+    def _deliver(self, item: Item | _End) -> None:
+        while self._thread.is_alive():
+            try:
+                self._waiting.put(item, timeout=_WAKE)
+                return
+            except queue.Full:
+                continue
+
+    def _work(self) -> None:
+        # After an error the queue is still emptied, so that nobody waits for ever.
+        while True:
+            item = self._waiting.get()
+            if isinstance(item, _End):
+                return
+            if self._error is None:
+                try:
+                    self._take(item)
+                except BaseException as error:
+                    self._error = error
+
+
+class _DroppedError(Exception):
+    """Nobody wants the rest."""
