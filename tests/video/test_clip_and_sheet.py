@@ -20,6 +20,8 @@ from vidcascade.video import Clip, as_fps, atomic_path, contact_sheet
     [
         (24, Fraction(24)),
         (23.976, Fraction(24000, 1001)),
+        ("23.976", Fraction(24000, 1001)),
+        ("59.94", Fraction(60000, 1001)),
         (29.97, Fraction(30000, 1001)),
         (59.94005994, Fraction(60000, 1001)),
         (12.5, Fraction(25, 2)),

@@ -66,10 +66,7 @@ class Settings:
     def rate(self) -> Fraction:
         """``fps`` as an exact fraction; 59.94 in any spelling is 60000/1001."""
         assert self.fps is not None
-        try:
-            return as_fps(float(self.fps) if isinstance(self.fps, str) else self.fps)
-        except ValueError:
-            return as_fps(self.fps)  # a fraction such as 60000/1001, or the error about it
+        return as_fps(self.fps)
 
     def __post_init__(self) -> None:
         if (self.factor is None) == (self.fps is None):

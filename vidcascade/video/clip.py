@@ -28,11 +28,11 @@ def as_fps(fps: Fraction | float | str) -> Fraction:
         raise UsageError(f"Frame rate {fps!r} is not a number; give frames per second.") from None
     if exact <= 0:
         raise UsageError(f"Frame rate {fps} is not above zero; give frames per second.")
+    broadcast = Fraction(round(exact * 1001 / 1000) * 1000, 1001)
+    if exact.denominator > 1 and broadcast and abs(exact - broadcast) < Fraction(5, 10_000):
+        return broadcast
     if exact.denominator <= _MAX_DENOMINATOR:
         return exact
-    broadcast = Fraction(round(exact * 1001 / 1000) * 1000, 1001)
-    if broadcast and abs(exact - broadcast) < Fraction(5, 10_000):
-        return broadcast
     return exact.limit_denominator(_MAX_DENOMINATOR) or exact
 
 
