@@ -2,8 +2,9 @@
 
     python scripts/train_interpolator.py gather --clips CLIPS --photographs PHOTOS --into DATA
     python scripts/train_interpolator.py train --data DATA --out RUN --max-minutes 60
+    python scripts/train_interpolator.py export --run RUN --into assets/weights/interpolator
 
-Both can be repeated: what is there already is kept, and a run continues from its checkpoint.
+All can be repeated: what is gathered already is kept, and a run continues from its checkpoint.
 """
 
 from __future__ import annotations
@@ -46,16 +47,19 @@ def main() -> int:
     train.add_argument("--init", type=Path, help="folder of weights to start from")
     train.add_argument("--steps", type=int, default=12_000)
     train.add_argument("--batch", type=int, default=8, help="examples of 192 x 192 in a step")
-    train.add_argument("--muon-lr", type=float, default=3e-3)
-    train.add_argument("--adam-lr", type=float, default=5e-4)
+    train.add_argument("--muon-lr", type=float, default=4e-3)
+    train.add_argument("--adam-lr", type=float, default=8e-4)
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--max-minutes", type=float, help="stop, with a checkpoint, after this long")
     train.add_argument("--save-every", type=int, default=250)
     train.add_argument("--log-every", type=int, default=50)
     train.add_argument("--compile", action="store_true", help="compile the blocks first")
+    export = commands.add_parser("export", help="write a run's averaged weights in bfloat16")
+    export.add_argument("--run", type=Path, required=True, help="folder of the run")
+    export.add_argument("--into", type=Path, required=True, help="folder of the weights")
     args = parser.parse_args()
     try:
-        return _gather(args) if args.command == "gather" else _train(args)
+        return {"gather": _gather, "train": _train, "export": _export}[args.command](args)
     except VidCascadeError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -132,6 +136,19 @@ def _train(args: argparse.Namespace) -> int:
         print("  ".join(f"{name} {value:.4g}" for name, value in line.items()), flush=True)
 
     print(train_interpolator(settings, stores, report))
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    import torch
+
+    from vidcascade.interpolation.model import load_interpolator
+
+    network = load_interpolator(args.run / "network")
+    torch.nn.Module.to(network, dtype=torch.bfloat16)
+    args.into.mkdir(parents=True, exist_ok=True)  # a card that lies there stays
+    network.save_pretrained(args.into)
+    print(args.into)
     return 0
 
 

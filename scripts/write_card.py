@@ -26,6 +26,11 @@ from vidcascade.cascade.spec import CascadeSpec  # noqa: E402
 from vidcascade.cascade.weights import verify_checksums  # noqa: E402
 from vidcascade.errors import UsageError, VidCascadeError  # noqa: E402
 
+# Results that do not depend on every stage: the base's clips, and stages on true inputs.
+_CONCERNS: dict[str, str | tuple[str, ...]] = {
+    "adherence": "base/",
+    "stages": ("bridge/", "refiner/"),
+}
 WEIGHTS = ROOT / "assets" / "weights" / "stickers"
 
 
@@ -84,8 +89,7 @@ def _load(results: Path, name: str, hashes: dict[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     measured = found["settings"].get("weight_hashes", {})
     for part, digest in measured.items():
-        # Only the base decides what a clip of the base shows.
-        if name == "adherence" and not part.startswith("base/"):
+        if not part.startswith(_CONCERNS.get(name, "")):
             continue
         if hashes.get(part) != digest:
             raise UsageError(

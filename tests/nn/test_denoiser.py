@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vidcascade.nn.attention import Attention, rotate
-from vidcascade.nn.blocks import Coordinates, JointAttention
+from vidcascade.nn.blocks import Coordinates, JointAttention, Layout
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 
 
@@ -170,3 +170,36 @@ def test_a_motion_means_different_things_at_different_times() -> None:
     second = net(**(given | {"text": given["text"].flip(-1)}))
     change = second - first
     assert (change[:, 0] - change[:, 1]).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_a_layout_is_drawn_by_the_embedding_alone() -> None:
+    layout, x = Layout(12, 16), torch.zeros(2, 16, 8, 8)
+    embedding = torch.randn(2, 12, generator=torch.Generator().manual_seed(0))
+    assert not layout(x, embedding).any()  # the identity at the start
+    torch.nn.init.normal_(layout.draw.weight)
+    drawn = layout(x, embedding)
+    assert (drawn[0] - drawn[1]).abs().max() > 0.1
+    assert drawn[0].std(dim=(1, 2)).max() > 0.1
+    large = layout(torch.zeros(2, 16, 16, 16), embedding)
+    both = torch.stack((torch.nn.functional.avg_pool2d(large, 2).flatten(), drawn.flatten()))
+    assert torch.corrcoef(both)[0, 1] > 0.8  # the same picture at another size
+
+
+@torch.no_grad()
+def test_a_prompt_is_pooled_by_what_its_words_weigh() -> None:
+    net, given = build(), inputs()
+    torch.nn.init.zeros_(net.text_weights.weight)
+    torch.nn.init.zeros_(net.text_weights.bias)
+    text, mask = net.text_norm(given["text"]), given["text_mask"].clone()
+    mask[0, 2:] = False
+    mean = net.text_pool(text[0, :2].mean(0))
+    torch.testing.assert_close(net._meaning(text, mask)[0], mean, atol=1e-5, rtol=1e-4)
+    # Weights pick tokens, each group of features its own.
+    torch.nn.init.normal_(net.text_weights.weight, std=50.0)
+    picked = net._meaning(text, mask)[0].unflatten(0, (8, -1))
+    tokens = net.text_pool(text[0, :2]).unflatten(-1, (8, -1))
+    nearest = (tokens - picked).abs().amax(-1).amin(0)
+    assert (nearest < 0.2).float().mean() > 0.5
+    mask[0] = False
+    assert not net._meaning(text, mask)[0].any()
