@@ -143,8 +143,12 @@ def _export(args: argparse.Namespace) -> int:
     import torch
 
     from vidcascade.interpolation.model import load_interpolator
+    from vidcascade.interpolation.warp_network import WarpNetwork
 
-    network = load_interpolator(args.run / "network")
+    trained = load_interpolator(args.run / "network")
+    # Made anew: the loaded one's configuration remembers where it lay on this machine.
+    network = WarpNetwork(**{k: v for k, v in trained.config.items() if not k.startswith("_")})
+    network.load_state_dict(trained.state_dict())
     torch.nn.Module.to(network, dtype=torch.bfloat16)
     args.into.mkdir(parents=True, exist_ok=True)  # a card that lies there stays
     network.save_pretrained(args.into)

@@ -1,0 +1,264 @@
+"""In-between frames by optical flow and the network that corrects it.
+
+Flow and network work at a bounded size; the frames are warped at their own, so that detail comes
+from their own pixels and a 4K clip costs hardly more thought than a small one.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor
+
+from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.interpolation.between import Frame, check_pair
+from vidcascade.interpolation.prior import flows_between
+from vidcascade.interpolation.warp_network import (
+    GRANULARITY,
+    Correction,
+    WarpNetwork,
+    prior_of,
+)
+from vidcascade.nn.precision import pick_device, working_dtype
+
+__all__ = ["NetworkBetween", "bundled_interpolator"]
+
+# Pixels that flow and network see at most; larger frames are reduced for them.
+_AREAS = {"balanced": 420_000, "best": 1_000_000}
+_BAND = 256  # rows composed at a time: bounds memory at 4K
+_REACH = 9  # side, in pixels, of the neighbourhood that must agree where a picture stands still
+_STILL = 0.5  # pixels; flow below this is none where the frames agree exactly
+
+
+def bundled_interpolator() -> Path:
+    """Folder of the weights that come with the package: in a wheel, or ``assets/`` of a checkout.
+
+    Raises:
+        FileNotFoundError: this installation has none.
+    """
+    inside = Path(str(importlib.resources.files("vidcascade"))) / "_bundled/weights/interpolator"
+    checkout = Path(__file__).parents[2] / "assets" / "weights" / "interpolator"
+    for folder in (inside, checkout):
+        if (folder / "config.json").is_file():
+            return folder
+    raise FileNotFoundError("This installation has no interpolation weights: install it again.")
+
+
+def load_interpolator(folder: Path) -> WarpNetwork:
+    """The network of a folder, in float32 and evaluation mode.
+
+    Raises:
+        VidCascadeError: files that are missing, damaged or of another network.
+    """
+    try:
+        network = WarpNetwork.from_pretrained(
+            folder, use_safetensors=True, dtype=torch.float32, low_cpu_mem_usage=False
+        )
+    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise VidCascadeError(
+            f"The weights in {folder} are incomplete or damaged ({reason[:160]}): get them again."
+        ) from error
+    made: WarpNetwork = network.eval()
+    return made
+
+
+@dataclass(frozen=True, eq=False)
+class _Fields:
+    """A :class:`Correction` of one frame as arrays (h, w, ·) on the working grid."""
+
+    flows: NDArray[np.float32]
+    share: NDArray[np.float32]  # of the first neighbour, the second, and both without motion
+    residual: NDArray[np.float32]
+
+
+class NetworkBetween:
+    """Optical flow corrected by the network; see :class:`vidcascade.interpolation.between.Between`.
+
+    Where the two frames are the same and nothing moves, what is returned is the same bit for bit.
+
+    Args:
+        quality: ``"balanced"``, or ``"best"``: a larger working size, flow at full resolution and
+            the mean of two answers (the pair, and the pair mirrored in space and time).
+        device: torch device of the network: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        steps: accepted for the common protocol; this network answers in one step.
+        weights: folder of the weights; None takes those that come with the package.
+
+    Raises:
+        UsageError: an unknown quality, or a device that is not there.
+        FileNotFoundError: the package's weights are not installed.
+        VidCascadeError: the weights are damaged.
+    """
+
+    def __init__(
+        self,
+        quality: str = "balanced",
+        device: str = "cpu",
+        steps: int = 1,
+        weights: Path | None = None,
+    ) -> None:
+        if quality not in _AREAS:
+            raise UsageError(f"Quality {quality!r} is unknown: use {' or '.join(_AREAS)}.")
+        if steps != 1:
+            warnings.warn(
+                "The interpolation network takes one step: steps is ignored.", stacklevel=2
+            )
+        self.area, self.best = _AREAS[quality], quality == "best"
+        self.device = pick_device(device)
+        self.dtype = working_dtype("bfloat16", self.device)
+        self.network = load_interpolator(weights or bundled_interpolator())
+        # Layers are cast, not wrapped in autocast, which would cast the weights at each call.
+        torch.nn.Module.to(self.network, device=self.device, dtype=self.dtype)
+
+    def __call__(self, first: Frame, second: Frame, times: Sequence[float]) -> list[Frame]:
+        """The frames at ``times``, 0 < t < 1, in the shape and dtype of ``first``.
+
+        Args:
+            first: uint8 or uint16 (H, W, 3) RGB, any size.
+            second: the frame after it, of the same size and dtype.
+            times: as fractions of the interval; ``first`` is at 0 and ``second`` at 1.
+
+        Raises:
+            UsageError: frames that differ or are of another kind, or a time outside 0 to 1.
+        """
+        check_pair(first, second, times)
+        if not times:
+            return []
+        if np.array_equal(first, second):
+            return [first.copy() for _ in times]
+        small = [_eight_bits(_reduced(frame, self.area)) for frame in (first, second)]
+        ahead, back = flows_between(small[0], small[1], thorough=self.best)
+        pair = [_to_tensor(frame, self.device) / 127.5 - 1 for frame in small]
+        flows = [_to_tensor(flow, self.device) for flow in (ahead, back)]
+        still = _still(first, second)
+        made = []
+        for time in times:
+            fields = self._fields(pair, flows, float(time))
+            made.append(_composed(first, second, fields, float(time), still))
+        return made
+
+    @torch.inference_mode()
+    def _fields(self, pair: list[Tensor], flows: list[Tensor], t: float) -> _Fields:
+        given = self._correct(pair[0], pair[1], flows[0], flows[1], t)
+        if self.best:
+            sign = torch.tensor([-1.0, 1.0, -1.0, 1.0], device=pair[0].device)[:, None, None]
+            second, first, back, ahead = (x.flip(3) for x in (*pair[::-1], *flows[::-1]))
+            other = self._correct(second, first, back * sign[:2], ahead * sign[:2], 1 - t)
+            given = Correction(
+                coarse=given.coarse,
+                flows=(given.flows + (other.flows * sign).flip(3)[:, [2, 3, 0, 1]]) / 2,
+                visible=(given.visible - other.visible.flip(3)) / 2,
+                held=(given.held + other.held.flip(3)) / 2,
+                residual=(given.residual + other.residual.flip(3)) / 2,
+            )
+        one = torch.sigmoid(given.visible) * (1 - given.held)
+        share = torch.cat((one, 1 - given.held - one, given.held), dim=1)
+        return _Fields(_to_array(given.flows), _to_array(share), _to_array(given.residual))
+
+    def _correct(
+        self, first: Tensor, second: Tensor, ahead: Tensor, back: Tensor, t: float
+    ) -> Correction:
+        height, width = first.shape[-2:]
+        pad = (0, -width % GRANULARITY, 0, -height % GRANULARITY)
+        if any(pad):
+            first, second, ahead, back = (
+                F.pad(x, pad, mode="replicate") for x in (first, second, ahead, back)
+            )
+        time = torch.tensor([t], device=first.device)
+        given: Correction = self.network(first, second, *prior_of(ahead, back, time), time)
+        if not any(pad):
+            return given
+        names = Correction.__dataclass_fields__
+        return Correction(*(getattr(given, name)[..., :height, :width] for name in names))
+
+
+def _reduced(frame: Frame, area: int) -> Frame:
+    """The frame with at most about ``area`` pixels."""
+    height, width = frame.shape[:2]
+    scale = (area / (height * width)) ** 0.5
+    if scale >= 1:
+        return frame
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
+
+
+def _eight_bits(frame: Frame) -> NDArray[np.uint8]:
+    if frame.dtype == np.uint8:
+        return np.ascontiguousarray(frame)
+    return np.asarray(np.rint(frame / np.float32(257)), dtype=np.uint8)
+
+
+def _to_tensor(array: NDArray[np.uint8] | NDArray[np.float32], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device).permute(2, 0, 1)[None].float()
+
+
+def _to_array(x: Tensor) -> NDArray[np.float32]:
+    return np.ascontiguousarray(x[0].permute(1, 2, 0).float().cpu().numpy())
+
+
+def _still(first: Frame, second: Frame) -> NDArray[np.bool_]:
+    """Where both frames are the same, and all around as well: bool (H, W)."""
+    differ = np.asarray((first != second).any(axis=2), dtype=np.uint8)
+    return np.asarray(cv2.dilate(differ, np.ones((_REACH, _REACH), np.uint8)) == 0)
+
+
+def _composed(
+    first: Frame, second: Frame, fields: _Fields, time: float, still: NDArray[np.bool_]
+) -> Frame:
+    """Both frames warped at their own size and mixed, a band of rows at a time."""
+    height, width = first.shape[:2]
+    top_value = np.float32(np.iinfo(first.dtype).max)
+    grid_height, grid_width = fields.flows.shape[:2]
+    stretch = np.tile(np.array([width / grid_width, height / grid_height], np.float32), 2)
+    out = np.empty_like(first)
+    for top in range(0, height, _BAND):
+        rows = slice(top, min(top + _BAND, height))
+        flows = _enlarged(fields.flows, height, width, rows) * stretch
+        share = _enlarged(fields.share, height, width, rows)
+        mixed = _warped(first, flows[..., :2], rows) * share[..., :1]
+        mixed += _warped(second, flows[..., 2:], rows) * share[..., 1:2]
+        held = first[rows] * np.float32(1 - time) + second[rows] * np.float32(time)
+        mixed += held * share[..., 2:]
+        mixed += _enlarged(fields.residual, height, width, rows) * (top_value / 2)
+        band = np.rint(mixed).clip(0, top_value).astype(first.dtype)
+        stays = still[rows] & (np.abs(flows).max(axis=2) < _STILL)
+        out[rows] = np.where(stays[..., None], first[rows], band)
+    return out
+
+
+def _enlarged(
+    field: NDArray[np.float32], height: int, width: int, rows: slice
+) -> NDArray[np.float32]:
+    """Rows of a field (h, w, C) brought to the frame's grid; its values stay."""
+    small_height, small_width = field.shape[:2]
+    if (small_height, small_width) == (height, width):
+        return field[rows]
+    x = (np.arange(width, dtype=np.float32) + 0.5) * (small_width / width) - 0.5
+    y = (np.arange(rows.start, rows.stop, dtype=np.float32) + 0.5) * (small_height / height) - 0.5
+    across, down = np.meshgrid(x, y)
+    large = cv2.remap(field, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(large, dtype=np.float32).reshape(len(y), width, field.shape[2])
+
+
+def _warped(frame: Frame, flow: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
+    """Rows of the frame, looked up along the flow (bicubic: linear would blur at half pixels)."""
+    height, width = frame.shape[:2]
+    x = np.arange(width, dtype=np.float32) + flow[..., 0]
+    y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + flow[..., 1]
+    np.clip(x, 0, width - 1, out=x)
+    np.clip(y, 0, height - 1, out=y)
+    # Only the rows that the band needs: remap takes no more than 32767 of them.
+    low, high = max(int(y.min()) - 1, 0), min(int(y.max()) + 3, height)
+    part = frame[low:high].astype(np.float32)
+    out = cv2.remap(part, x, y - low, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(out, dtype=np.float32)

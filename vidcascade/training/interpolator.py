@@ -1,0 +1,213 @@
+"""Training the network that makes frames between two others."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+from vidcascade.interpolation.warp_network import (
+    Correction,
+    WarpNetwork,
+    compose,
+    prior_of,
+    sample,
+)
+from vidcascade.nn.precision import working_dtype
+from vidcascade.training.checkpoints import load_checkpoint, save_checkpoint
+from vidcascade.training.health import check_finite
+from vidcascade.training.interpolator_data import Batch, FlowStore, draw_batch
+from vidcascade.training.muon import GramMuon
+from vidcascade.training.optimisers import scheduled_rate
+from vidcascade.video.atomic import atomic_path
+
+__all__ = ["InterpolatorSettings", "interpolation_loss", "train_interpolator"]
+
+FLOW_LOSS = 2.0  # weight of the flows' distance to the known ones
+
+
+@dataclass(frozen=True)
+class InterpolatorSettings:
+    """A run.
+
+    Attributes:
+        out: folder of checkpoint, log and result.
+        steps: of the whole run; the learning rate falls over the last fifth of them.
+        batch: examples of 192 × 192 pixels in a step.
+        muon_lr: learning rate of the matrices inside the blocks.
+        adam_lr: learning rate of everything else.
+        warmup: steps over which both rise.
+        ema: decay of the averaged weights.
+        seed: of the examples.
+        max_minutes: stop, with a checkpoint, after this long.
+        save_every: steps between checkpoints.
+        log_every: steps between log lines.
+        init: folder of weights to start from.
+        compile: compile the blocks, which takes minutes and a C++ compiler.
+    """
+
+    out: Path
+    steps: int = 12000
+    batch: int = 8
+    muon_lr: float = 4e-3
+    adam_lr: float = 8e-4
+    warmup: int = 50
+    ema: float = 0.998
+    seed: int = 0
+    max_minutes: float | None = None
+    save_every: int = 250
+    log_every: int = 50
+    init: Path | None = None
+    compile: bool = False
+
+
+def interpolation_loss(given: Correction, batch: Batch, prior: Tensor) -> tuple[Tensor, Tensor]:
+    """What is minimised, and the mean squared error of each example's prediction (in [0, 1]²).
+
+    The logarithm of each example's error, since quality is judged by the mean of PSNRs: without
+    it, the few examples that nobody can predict would take nearly all of the gradient. A share of
+    an absolute error keeps outliers from ruling one picture. The flows are also pulled to those
+    found with the middle frame at hand, wherever these show it better than the prior does.
+    """
+    made = compose(batch.first, batch.second, given, batch.time)
+    error = (made - batch.middle) * 0.5
+    squared = error.square().mean((1, 2, 3))
+    absolute = (error.square() + 1e-6).sqrt().mean((1, 2, 3))
+    wide = F.avg_pool2d(error, 4).abs().mean((1, 2, 3))
+    pulled = _flow_error((given.coarse, given.flows), batch, prior)
+    loss = 0.5 * (squared + 3e-5).log() + (absolute + 0.3 * wide + 4e-3).log() + FLOW_LOSS * pulled
+    return loss.mean(), squared.detach()
+
+
+def _flow_error(flows: Sequence[Tensor], batch: Batch, prior: Tensor) -> Tensor:
+    """Robust distance to the known flows, where they are worth more than the prior: (B,).
+
+    Judged on cells of 8 × 8 pixels, seen at half size: cheap, and blind to noise.
+    """
+    with torch.no_grad():
+        middle = F.avg_pool2d(batch.middle, 2)
+        frames = [F.avg_pool2d(frame, 2) for frame in (batch.first, batch.second)]
+        errors = []
+        for guess in (prior, batch.known):
+            half = F.avg_pool2d(guess, 2) * 0.5
+            both = [
+                (sample(frame, half[:, 2 * i : 2 * i + 2]) - middle).abs().mean(1)
+                for i, frame in enumerate(frames)
+            ]
+            errors.append(F.avg_pool2d(torch.stack(both, dim=1), 4))
+        worth = ((errors[0] - errors[1]) / (errors[0] + errors[1] + 0.02)).clamp(min=0)
+        known = F.avg_pool2d(batch.known, 8)
+    total = torch.zeros(len(prior), device=prior.device)
+    for guess in flows:
+        apart = (F.avg_pool2d(guess, 8) - known).abs().unflatten(1, (2, 2)).sum(2)
+        total = total + (worth * torch.log1p(apart)).mean((2, 3)).sum(1)
+    return total
+
+
+def build_optimisers(
+    network: nn.Module, settings: InterpolatorSettings
+) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the matrices inside the blocks, AdamW for the rest."""
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        hidden = parameter.ndim == 2 and ".conv_" in name
+        (matrices if hidden else others).append(parameter)
+    return [
+        torch.optim.AdamW(others, lr=settings.adam_lr, betas=(0.9, 0.99), weight_decay=1e-4),
+        GramMuon(matrices, lr=settings.muon_lr, weight_decay=0.01),
+    ]
+
+
+def train_interpolator(
+    settings: InterpolatorSettings,
+    stores: Sequence[FlowStore],
+    report: Callable[[dict[str, float]], None] = lambda line: None,
+) -> Path:
+    """Train, or continue, a run; returns the folder of the averaged weights (``out/network``).
+
+    Raises:
+        VidCascadeError: the loss is not finite, or the checkpoint does not fit.
+    """
+    settings.out.mkdir(parents=True, exist_ok=True)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(settings.seed)
+    network = WarpNetwork()
+    if settings.init is not None:
+        network = WarpNetwork.from_pretrained(
+            settings.init, use_safetensors=True, dtype=torch.float32, low_cpu_mem_usage=False
+        )
+    network.to(device)
+    ema = EMAModel(network.parameters(), decay=settings.ema, use_ema_warmup=True, power=0.75)
+    optimisers = build_optimisers(network, settings)
+    rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
+    step = load_checkpoint(settings.out, network, ema, optimisers)
+    if settings.compile:
+        # One graph for each width and size of feature maps: more than the default limit.
+        torch._dynamo.config.cache_size_limit = 64
+        network.compile_repeated_blocks(dynamic=False)
+    half = working_dtype("bfloat16", device)
+    begun = time.monotonic()
+    errors: list[Tensor] = []
+    losses: list[float] = []
+    while step < settings.steps:
+        factor = scheduled_rate(step, settings.steps, settings.warmup)
+        for optimiser, base in zip(optimisers, rates, strict=True):
+            for group, rate in zip(optimiser.param_groups, base, strict=True):
+                group["lr"] = rate * factor
+        batch = _to(draw_batch(stores, settings.batch, settings.seed, step), device)
+        prior, miss = prior_of(batch.ahead, batch.back, batch.time)
+        with torch.autocast(device.type, torch.bfloat16, enabled=half is torch.bfloat16):
+            given = network(batch.first, batch.second, prior, miss, batch.time)
+        loss, squared = interpolation_loss(given, batch, prior)
+        loss.backward()
+        norm = float(torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0))
+        check_finite(float(loss.detach()), norm, step, settings.out)
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
+        ema.step(network.parameters())
+        step += 1
+        losses.append(float(loss.detach()))
+        errors.append(squared)
+        minutes = (time.monotonic() - begun) / 60
+        if step % settings.log_every == 0:
+            psnr = float((-10 * torch.cat(errors).clamp(min=1e-6).log10()).mean())
+            mean = sum(losses) / len(losses)
+            line = {"step": step, "loss": mean, "psnr": psnr, "norm": norm, "minutes": minutes}
+            with (settings.out / "log.jsonl").open("a", encoding="utf-8") as log:
+                log.write(json.dumps(line) + "\n")
+            report(line)
+            errors, losses = [], []
+        if step % settings.save_every == 0:
+            _save(settings.out, step, network, ema, optimisers)
+        if settings.max_minutes is not None and minutes > settings.max_minutes:
+            break
+    _save(settings.out, step, network, ema, optimisers)
+    return settings.out / "network"
+
+
+def _save(
+    out: Path,
+    step: int,
+    network: WarpNetwork,
+    ema: EMAModel,
+    optimisers: list[torch.optim.Optimizer],
+) -> None:
+    save_checkpoint(out, step, network, ema, optimisers)
+    with torch.random.fork_rng(devices=[]):
+        twin = WarpNetwork.from_config(network.config)
+    ema.copy_to(twin.parameters())
+    with atomic_path(out / "network", overwrite=True) as temporary:
+        twin.save_pretrained(temporary)
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    return Batch(**{name: getattr(batch, name).to(device) for name in batch.__dataclass_fields__})
