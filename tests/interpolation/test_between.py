@@ -45,7 +45,9 @@ def test_sixteen_bits() -> None:
     frames = scene(2).astype(np.uint16) * 250
     made = FlowBetween()(frames[0], frames[1], [0.5])[0]
     assert made.dtype == np.uint16
-    assert len(np.unique(made % 250)) > 100
+    # Eight bits in between would leave multiples of one of these.
+    for step in (250, 256, 257):
+        assert (made % step != 0).mean() > 0.05  # what stands still is kept as it is
 
 
 def test_a_thing_that_passes_is_not_an_overlay() -> None:

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.interpolation.bands import bands, enlarged, warped
 from vidcascade.interpolation.between import Frame, check_pair
 from vidcascade.interpolation.prior import flows_between
 from vidcascade.interpolation.warp_network import (
@@ -35,7 +36,6 @@ __all__ = ["NetworkBetween", "bundled_interpolator"]
 
 # Pixels that flow and network see at most; larger frames are reduced for them.
 _AREAS = {"balanced": 420_000, "best": 1_000_000}
-_BAND = 256  # rows composed at a time: bounds memory at 4K
 _REACH = 9  # side, in pixels, of the neighbourhood that must agree where a picture stands still
 _STILL = 0.5  # pixels; flow below this is none where the frames agree exactly
 
@@ -221,44 +221,15 @@ def _composed(
     grid_height, grid_width = fields.flows.shape[:2]
     stretch = np.tile(np.array([width / grid_width, height / grid_height], np.float32), 2)
     out = np.empty_like(first)
-    for top in range(0, height, _BAND):
-        rows = slice(top, min(top + _BAND, height))
-        flows = _enlarged(fields.flows, height, width, rows) * stretch
-        share = _enlarged(fields.share, height, width, rows)
-        mixed = _warped(first, flows[..., :2], rows) * share[..., :1]
-        mixed += _warped(second, flows[..., 2:], rows) * share[..., 1:2]
+    for rows in bands(height):
+        flows = enlarged(fields.flows, height, width, rows) * stretch
+        share = enlarged(fields.share, height, width, rows)
+        mixed = warped(first, flows[..., :2], rows) * share[..., :1]
+        mixed += warped(second, flows[..., 2:], rows) * share[..., 1:2]
         held = first[rows] * np.float32(1 - time) + second[rows] * np.float32(time)
         mixed += held * share[..., 2:]
-        mixed += _enlarged(fields.residual, height, width, rows) * (top_value / 2)
+        mixed += enlarged(fields.residual, height, width, rows) * (top_value / 2)
         band = np.rint(mixed).clip(0, top_value).astype(first.dtype)
         stays = still[rows] & (np.abs(flows).max(axis=2) < _STILL)
         out[rows] = np.where(stays[..., None], first[rows], band)
     return out
-
-
-def _enlarged(
-    field: NDArray[np.float32], height: int, width: int, rows: slice
-) -> NDArray[np.float32]:
-    """Rows of a field (h, w, C) brought to the frame's grid; its values stay."""
-    small_height, small_width = field.shape[:2]
-    if (small_height, small_width) == (height, width):
-        return field[rows]
-    x = (np.arange(width, dtype=np.float32) + 0.5) * (small_width / width) - 0.5
-    y = (np.arange(rows.start, rows.stop, dtype=np.float32) + 0.5) * (small_height / height) - 0.5
-    across, down = np.meshgrid(x, y)
-    large = cv2.remap(field, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(large, dtype=np.float32).reshape(len(y), width, field.shape[2])
-
-
-def _warped(frame: Frame, flow: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
-    """Rows of the frame, looked up along the flow (bicubic: linear would blur at half pixels)."""
-    height, width = frame.shape[:2]
-    x = np.arange(width, dtype=np.float32) + flow[..., 0]
-    y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + flow[..., 1]
-    np.clip(x, 0, width - 1, out=x)
-    np.clip(y, 0, height - 1, out=y)
-    # Only the rows that the band needs: remap takes no more than 32767 of them.
-    low, high = max(int(y.min()) - 1, 0), min(int(y.max()) + 3, height)
-    part = frame[low:high].astype(np.float32)
-    out = cv2.remap(part, x, y - low, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(out, dtype=np.float32)
