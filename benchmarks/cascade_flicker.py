@@ -133,9 +133,13 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     values: dict[str, dict[str, dict[str, list[float]]]] = {}
     for source in sources:
         values[source.name] = {}
+        # Every group holds the spec's own setting once more: it is run once.
+        known: dict[str, dict[str, list[float]]] = {}
         for number, setting in enumerate(chosen):
-            found = _measure(pipeline, setting, source)
-            values[source.name][setting.name] = found
+            same = "".join(setting.of(stage).model_dump_json() for stage in spec.stages[1:])
+            if same not in known:
+                known[same] = _measure(pipeline, setting, source)
+            values[source.name][setting.name] = known[same]
             print(
                 f"\r{source.name}: {number + 1} of {len(chosen)} settings  ",
                 end="", file=sys.stderr, flush=True,

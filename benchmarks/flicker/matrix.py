@@ -31,7 +31,7 @@ from benchmarks.flicker.clips import (
     inject,
     moving,
 )
-from vidcascade.metrics.streaming import ScanSettings, TimedFrame, scan
+from vidcascade.metrics.streaming import LEAST_COVERAGE, ScanSettings, TimedFrame, scan
 from vidcascade.metrics.suite import evaluate
 
 __all__ = ["OWN", "PUBLISHED", "SUITE", "Cell", "Matrix", "run"]
@@ -96,8 +96,11 @@ class Matrix:
                 for motion in [m for m in wanted if m in motions]:
                     values = [self.value(measure, texture, motion, fault, s) for s in steps]
                     clean = self.value(measure, texture, motion, "none", 0)
-                    # Heavy noise on a flat picture: no number is better than a wrong one.
-                    known = values[:-1] if np.isnan(values[-1]) and len(values) > 2 else values
+                    # Heavy noise on a flat picture: no number is better than a wrong one, where
+                    # it is for want of coverage and for nothing else.
+                    covered = self.value("coverage", texture, motion, fault, steps[-1])
+                    refused = np.isnan(values[-1]) and covered < LEAST_COVERAGE
+                    known = values[:-1] if refused and len(values) > 2 else values
                     if not all(a < b for a, b in zip([clean, *known], known, strict=False)):
                         shown = ", ".join(f"{v:.3f}" for v in (clean, *values))
                         found.append(f"does not rise with {fault} on {texture}, {motion}: {shown}")
@@ -148,6 +151,7 @@ def run(
                     scan(timed, FPS, ScanSettings(published=published)), "clip", ([], WINDOW)
                 ).measures
                 values = {name: m.value for name, m in found.items()}
+                values["coverage"] = found["flicker"].coverage
                 cells.append(Cell(texture, motion, fault, strength, values))
     return Matrix(tuple(cells))
 

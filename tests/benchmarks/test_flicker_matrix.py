@@ -49,6 +49,22 @@ def test_a_measure_that_does_not_rise_is_named(small):
     assert any("clean" in line for line in found)
 
 
+def test_no_number_is_a_refusal_only_where_little_was_seen():
+    from benchmarks.flicker.matrix import Cell, Matrix
+
+    def matrix(coverage):
+        steps = [(0, "none", 0.1), (2, "noise", 0.2), (4, "noise", 0.3), (8, "noise", None)]
+        return Matrix(
+            tuple(
+                Cell("shapes", "pan", fault, strength, {"texture": value, "coverage": coverage})
+                for strength, fault, value in steps
+            )
+        )
+
+    assert matrix(0.3).problems("texture") == []
+    assert any("does not rise" in line for line in matrix(0.9).problems("texture"))
+
+
 def test_clips_are_what_they_say():
     picture = canvas("shapes")
     for motion in MOTIONS:

@@ -1,4 +1,8 @@
-"""Warping at a frame's own size, a band of rows at a time, so that 4K needs little memory."""
+"""From a frame to the small grid of flow and network, and back to its own size.
+
+What is done at the frame's own size is done a band of rows at a time, so that 4K needs little
+memory.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bands", "enlarged", "warped"]
+__all__ = ["bands", "eight_bits", "enlarged", "reduced", "warped"]
 
 _BAND = 256
 
@@ -18,6 +22,22 @@ def bands(height: int) -> Iterator[slice]:
     """The rows of a frame, a few hundred at a time."""
     for top in range(0, height, _BAND):
         yield slice(top, min(top + _BAND, height))
+
+
+def reduced(frame: NDArray[Any], scale: float) -> NDArray[Any]:
+    """A frame (H, W, C) at ``scale`` times its size, by area; itself from a scale of 1 on."""
+    if scale >= 1:
+        return frame
+    height, width = frame.shape[:2]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
+
+
+def eight_bits(frame: NDArray[Any]) -> NDArray[np.uint8]:
+    """A uint8 or uint16 frame as uint8, for the optical flow."""
+    if frame.dtype == np.uint8:
+        return np.ascontiguousarray(frame)
+    return np.asarray(np.rint(frame / np.float32(257)), dtype=np.uint8)
 
 
 def enlarged(

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +14,7 @@ from vidcascade.errors import UsageError
 from vidcascade.flow.dis import dis_flow
 from vidcascade.flow.midpoint import intermediate_flows
 from vidcascade.flow.warp import warp_np
-from vidcascade.interpolation.bands import bands, enlarged, warped
+from vidcascade.interpolation.bands import bands, eight_bits, enlarged, reduced, warped
 from vidcascade.interpolation.steady import standing_still
 
 __all__ = ["QUALITIES", "Between", "FlowBetween", "check_pair", "make_between"]
@@ -104,7 +103,8 @@ class FlowBetween:
     def __call__(self, first: Frame, second: Frame, times: Sequence[float]) -> list[Frame]:
         """See :class:`Between`."""
         check_pair(first, second, times)
-        one, two = (_eight_bits(_reduced(f, self.short_side)) for f in (first, second))
+        scale = self.short_side / min(first.shape[:2])
+        one, two = (eight_bits(reduced(frame, scale)) for frame in (first, second))
         forward, backward = dis_flow(one, two, self.preset), dis_flow(two, one, self.preset)
         made = []
         for t in times:
@@ -113,21 +113,6 @@ class FlowBetween:
             kept = still if still.any() else None
             made.append(_mixed(first, second, to_first, to_second, kept, float(t)))
         return made
-
-
-def _reduced(frame: Frame, short_side: int) -> Frame:
-    height, width = frame.shape[:2]
-    scale = short_side / min(height, width)
-    if scale >= 1:
-        return frame
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
-
-
-def _eight_bits(frame: Frame) -> NDArray[np.uint8]:
-    if frame.dtype == np.uint8:
-        return np.ascontiguousarray(frame)
-    return (frame >> 8).astype(np.uint8)
 
 
 def _mixed(

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from vidcascade.errors import UsageError, VidCascadeError
-from vidcascade.interpolation.bands import bands, enlarged, warped
+from vidcascade.interpolation.bands import bands, eight_bits, enlarged, reduced, warped
 from vidcascade.interpolation.between import Frame, check_pair
 from vidcascade.interpolation.prior import flows_between
 from vidcascade.interpolation.warp_network import (
@@ -136,7 +136,8 @@ class NetworkBetween:
             return []
         if np.array_equal(first, second):
             return [first.copy() for _ in times]
-        small = [_eight_bits(_reduced(frame, self.area)) for frame in (first, second)]
+        scale = float((self.area / (first.shape[0] * first.shape[1])) ** 0.5)
+        small = [eight_bits(reduced(frame, scale)) for frame in (first, second)]
         ahead, back = flows_between(small[0], small[1], thorough=self.best)
         pair = [_to_tensor(frame, self.device) / 127.5 - 1 for frame in small]
         flows = [_to_tensor(flow, self.device) for flow in (ahead, back)]
@@ -180,22 +181,6 @@ class NetworkBetween:
             return given
         names = Correction.__dataclass_fields__
         return Correction(*(getattr(given, name)[..., :height, :width] for name in names))
-
-
-def _reduced(frame: Frame, area: int) -> Frame:
-    """The frame with at most about ``area`` pixels."""
-    height, width = frame.shape[:2]
-    scale = (area / (height * width)) ** 0.5
-    if scale >= 1:
-        return frame
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
-
-
-def _eight_bits(frame: Frame) -> NDArray[np.uint8]:
-    if frame.dtype == np.uint8:
-        return np.ascontiguousarray(frame)
-    return np.asarray(np.rint(frame / np.float32(257)), dtype=np.uint8)
 
 
 def _to_tensor(array: NDArray[np.uint8] | NDArray[np.float32], device: torch.device) -> Tensor:
