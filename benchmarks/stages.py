@@ -8,6 +8,7 @@ without noise. See ``benchmarks/README.md``.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.common import RESULTS, Table, save_result, spread
+from benchmarks.judging import composite_flicker
 from benchmarks.standins import bicubic, blend, flow_warp
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.result import StageResult
@@ -55,6 +57,7 @@ MEASURES = (
     Measure("missing", "PSNR of missing frames, dB", 1, 2),
     Measure("ssim", "SSIM", 1, 4),
     Measure("lpips", "LPIPS", -1, 4),
+    Measure("flicker", "flicker (composite)", -1, 3, True),
     Measure("warping", "warping error × 1000", -1, 3, True),
     Measure("change", "frame difference, levels", 0, 3, True),
     Measure("sharpness", "sharpness, levels/px", 0, 3, True),
@@ -70,6 +73,16 @@ class Comparison:
     standins: tuple[str, ...]
     note: str
     values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, dict[str, list[float | None]]]:
+        """The values for JSON, which has no NaN: None says that there was no number."""
+        return {
+            method: {
+                key: [v if math.isfinite(v) else None for v in numbers]
+                for key, numbers in columns.items()
+            }
+            for method, columns in self.values.items()
+        }
 
     def add(self, method: str, found: dict[str, float]) -> None:
         """Append one clip's numbers."""
@@ -139,7 +152,7 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
             "seconds": seconds,
         },
         tables,
-        {"captions": captions, **{c.stage: c.values for c in comparisons}},
+        {"captions": captions, **{c.stage: c.plain() for c in comparisons}},
         args.results,
     )
     if lpips is None:
@@ -213,8 +226,8 @@ def _one_clip(
     for comparison, (truth, videos) in zip(comparisons, outputs, strict=True):
         known = each if comparison.stage != "refiner" else 1
         for name, video in videos.items():
-            comparison.add(name, judge(to_pixels(video), truth, known))
-        comparison.add(TRUTH, judge(truth, None, known))
+            comparison.add(name, judge(to_pixels(video), rate, truth, known))
+        comparison.add(TRUTH, judge(truth, rate, None, known))
 
 
 class _Judge:
@@ -227,13 +240,14 @@ class _Judge:
         self.lpips, self.every = lpips, every
 
     def __call__(
-        self, frames: NDArray[np.uint8], truth: NDArray[np.uint8] | None, known: int
+        self, frames: NDArray[np.uint8], rate: float, truth: NDArray[np.uint8] | None, known: int
     ) -> dict[str, float]:
-        """Frames (T, H, W, 3) against the truth; None for the truth itself.
+        """Frames (T, H, W, 3) at ``rate`` per second against the truth; None for the truth itself.
 
         Every ``known``-th frame was given to the stage; 1 is all of them.
         """
         found = {
+            "flicker": composite_flicker(frames, rate),
             "warping": 1000 * warping_error(frames),
             "change": mean_absolute_difference(frames),
             "sharpness": float(gradient_sharpness(frames).mean()),
@@ -275,7 +289,8 @@ def make_tables(comparison: Comparison) -> list[Table]:
         cells = []
         for m in shown:
             numbers = values[method].get(m.key)
-            cells.append("–" if numbers is None else spread(*bootstrap_mean(numbers), m.digits))
+            known = [v for v in numbers or () if math.isfinite(v)]
+            cells.append(spread(*bootstrap_mean(known), m.digits) if known else "–")
         rows.append([method, *cells])
     clips = f"{count} held-out clips; {comparison.note}; intervals: bootstrap over clips, 95 %"
     columns = ["", *(m.name for m in shown)]
@@ -297,7 +312,11 @@ def make_tables(comparison: Comparison) -> list[Table]:
 def _difference(m: Measure, ours: Iterable[float], other: Iterable[float] | None) -> str:
     if other is None:
         return "–"
-    mean, low, high = bootstrap_mean(np.subtract(list(ours), list(other)))
+    pairs = np.subtract(list(ours), list(other))
+    pairs = pairs[np.isfinite(pairs)]
+    if not len(pairs):
+        return "–"
+    mean, low, high = bootstrap_mean(pairs)
     text = f"{mean:+.{m.digits}f} ({low:+.{m.digits}f} to {high:+.{m.digits}f})"
     if m.better and (low > 0 or high < 0):
         text += " better" if (mean > 0) == (m.better > 0) else " worse"

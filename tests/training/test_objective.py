@@ -13,6 +13,7 @@ from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.stage import Conditioning
 from vidcascade.nn.text import build_text_encoder
 from vidcascade.training.dataset import Example, WorldDataset, collate
+from vidcascade.training.draws import Draws
 from vidcascade.training.objective import TextCache, stage_loss
 from vidcascade.training.optimisers import build_optimisers, scheduled_rate
 
@@ -45,7 +46,7 @@ def test_a_few_examples_can_be_learnt(stage: str) -> None:
 
     def mean_loss() -> float:
         with torch.no_grad():
-            seeds = [torch.Generator().manual_seed(1000 + k) for k in range(8)]
+            seeds = [Draws.of(1000 + k, range(2)) for k in range(8)]
             found = [stage_loss(rule, network, batch, text, seed)[0].mean() for seed in seeds]
         return float(torch.stack(found).mean())
 
@@ -55,8 +56,7 @@ def test_a_few_examples_can_be_learnt(stage: str) -> None:
             for group in optimiser.param_groups:
                 group["lr"] = group.setdefault("base_lr", group["lr"])
                 group["lr"] = group["base_lr"] * scheduled_rate(step, 60, 5)
-        generator = torch.Generator().manual_seed(step)
-        stage_loss(rule, network, batch, text, generator)[0].mean().backward()
+        stage_loss(rule, network, batch, text, Draws.of(step, range(2)))[0].mean().backward()
         for optimiser in optimisers:
             optimiser.step()
             optimiser.zero_grad()
@@ -76,7 +76,7 @@ def test_text_is_dropped_as_often_as_asked(share: float) -> None:
     heard, again = Heard(), Heard()
     with torch.no_grad():
         for text in (heard, again):
-            stage_loss(rule, network, batch, text, torch.Generator().manual_seed(1))
+            stage_loss(rule, network, batch, text, Draws.of(1, range(400)))
     assert heard.captions == again.captions
     assert heard.captions.count("") / 400 == pytest.approx(share, abs=0.08)
     assert set(heard.captions) <= {"", "a ball"}
@@ -100,7 +100,7 @@ def test_half_of_a_refiners_examples_are_its_first_step(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(RefinerStage, "predict", predict)
     loss, sigma = stage_loss(
-        RefinerStage(spec), None, batch, None, torch.Generator().manual_seed(0)  # type: ignore[arg-type]
+        RefinerStage(spec), None, batch, None, Draws.of(0, range(count))  # type: ignore[arg-type]
     )  # fmt: skip
     assert torch.equal(loss, torch.zeros(count))  # the target is the target in both halves
     first = sigma == spec.start_sigma

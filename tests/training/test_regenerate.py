@@ -14,6 +14,7 @@ from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.training.dataset import Example, StageDataset, collate
+from vidcascade.training.draws import Draws
 from vidcascade.training.regenerate import Regenerator
 from vidcascade.training.sources import WorldSource
 from vidcascade.training.trainer import RunSettings, train_stage
@@ -43,8 +44,8 @@ def made(stage: str, share: float, **recipe: Any) -> tuple[Regenerator, Example,
     return regenerate, collate([data[k] for k in range(4)]), text
 
 
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def seeded(seed: int = 0) -> Draws:
+    return Draws.of(seed, range(4))
 
 
 @pytest.mark.parametrize("stage", ["bridge", "refiner"])

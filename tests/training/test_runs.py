@@ -15,8 +15,8 @@ from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
-from vidcascade.training import sheets
-from vidcascade.training.health import Starvation, TrainingWarning
+from vidcascade.training import sheets, trainer
+from vidcascade.training.health import WINDOW_EXAMPLES, Divergence, Starvation, TrainingWarning
 from vidcascade.training.loading import _Share
 from vidcascade.training.logs import Meter, Progress, RunLog, by_noise
 from vidcascade.training.sheets import SheetWriter
@@ -135,6 +135,47 @@ def test_hunger_is_told_once_and_only_when_it_lasts() -> None:
         warnings.simplefilter("error")
         for _ in range(5):
             hunger.see(0.9)
+
+
+def errors(divergence: Divergence, *values: float, start: int = 1000) -> None:
+    """Show windows of examples whose errors are these shares of an untrained network's."""
+    untrained = torch.full((WINDOW_EXAMPLES,), 2.0)
+    for k, value in enumerate(values):
+        divergence.see(start + k, value * untrained, untrained)
+
+
+def test_a_climbing_error_is_a_divergence(tmp_path: Path) -> None:
+    divergence = Divergence(10, tmp_path)
+    errors(divergence, 0.9, 0.3, 0.1, 0.2, 0.1, 0.9, 0.1, 0.1)  # scatter is none
+    with pytest.raises(VidCascadeError, match=r"from 10\.0% to 90\.0% .* diverged; lower muon_lr"):
+        errors(divergence, 0.9, 0.9)
+
+
+def test_what_climbs_in_the_warmup_is_not_judged(tmp_path: Path) -> None:
+    divergence = Divergence(100, tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        errors(divergence, *(0.1 * k for k in range(100)), start=0)
+        errors(divergence, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+
+
+def test_rates_that_are_too_high_are_told(tmp_path: Path) -> None:
+    """A real network that is thrown about and never gets below where it began."""
+    settings = RunSettings(tmp_path, log_every=1, save_every=0, workers=0)
+    wild = tiny("base", steps=100, batch=8, warmup=1, muon_lr=0.01, adam_lr=1.0)
+    with pytest.warns(TrainingWarning, match="learning rates are probably too high"):
+        train_stage(wild, "base", settings)
+
+
+def test_a_network_that_is_thrown_off_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It learns while its rates are small, and they go on rising to where it cannot."""
+    monkeypatch.setattr(trainer, "Divergence", lambda _, folder: Divergence(0, folder))
+    wild = tiny("base", steps=400, batch=8, warmup=400, muon_lr=0.5, adam_lr=1.0)
+    settings = RunSettings(tmp_path, log_every=0, save_every=0, workers=0)
+    with pytest.raises(VidCascadeError, match="this run has diverged"):
+        train_stage(wild, "base", settings)
 
 
 def test_a_line_sums_up_and_leaves_pauses_out() -> None:

@@ -12,6 +12,8 @@ class Recipe(BaseModel):
     single frames, a few train time cheaply on random subsets, null takes the whole clip. Bridges
     and refiners take that many *known* or *input* frames in a row. ``crop`` is the side of the
     square that they are trained on; their work is local.
+    ``huber`` is in units of the picture's range [-1, 1]. A residual stage has nothing to add in
+    flat areas; squared errors of half a grey level hardly count there, but are seen as texture.
     ``degradation`` is the probability that their input is blurred, compressed or tinted.
     """
 
@@ -30,6 +32,10 @@ class Recipe(BaseModel):
     shift: float = Field(1.0, gt=0.0, description="training σ, moved to the noisy side")
     sigma_std: float = Field(1.0, gt=0.0, description="spread of the logit-normal σ")
     text_dropout: float = Field(0.1, ge=0.0, le=1.0)
+    huber: float = Field(0.0, ge=0.0, description="c of a pseudo-Huber loss; 0: squared error")
+    first_step: float = Field(
+        0.5, ge=0.0, le=1.0, description="share of a refiner's examples that are its first step"
+    )
     subject_weight: float = Field(0.0, ge=0.0, description="extra loss weight on the subject")
     augmentation: tuple[float, float] = (0.0, 0.0)
     degradation: float = Field(0.0, ge=0.0, le=1.0, description="share of damaged inputs")

@@ -46,8 +46,8 @@ class Conditioning:
         """All fields on that device."""
         return self._map(lambda x: x.to(device))
 
-    def part(self, which: slice) -> Conditioning:
-        """Some samples of the batch."""
+    def part(self, which: slice | Tensor) -> Conditioning:
+        """Some samples of the batch: a range, or their numbers as an index."""
         return self._map(lambda x: x[which])
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:

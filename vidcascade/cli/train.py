@@ -72,7 +72,12 @@ def train(
         )  # fmt: skip
         sheets = SheetWriter(loaded, stage, folder, source) if sheet_every else None
         weights = train_stage(loaded, stage, settings, _report, sheets, source)
-    typer.echo(f"Weights: {weights}")
+    from accelerate import PartialState
+
+    state = PartialState()  # of which there are several where accelerate launch started them
+    if state.is_main_process:
+        together = f", by {state.num_processes} processes" if state.num_processes > 1 else ""
+        typer.echo(f"Weights: {weights}{together}")
 
 
 def _settings(texts: list[str]) -> dict[str, Any]:

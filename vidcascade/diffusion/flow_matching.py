@@ -41,20 +41,28 @@ def unshift_sigma(sigma: float, shift: float) -> float:
 
 
 def training_sigmas(
-    count: int, generator: torch.Generator, shift: float = 1.0, mean: float = 0.0, std: float = 1.0
+    normal: Tensor, shift: float = 1.0, mean: float = 0.0, std: float = 1.0
 ) -> Tensor:
-    """Logit-normal σ (Esser et al. 2024), shifted: (count,) in (0, 1)."""
-    return shift_sigma(torch.sigmoid(mean + std * torch.randn(count, generator=generator)), shift)
+    """Logit-normal σ (Esser et al. 2024), shifted: standard normal (B,) → (B,) in (0, 1)."""
+    return shift_sigma(torch.sigmoid(mean + std * normal), shift)
 
 
 def velocity_loss(
-    prediction: Tensor, x: Tensor, sigma: Tensor, weight: Tensor | None = None
+    prediction: Tensor,
+    x: Tensor,
+    sigma: Tensor,
+    weight: Tensor | None = None,
+    huber: float = 0.0,
 ) -> Tensor:
-    """Mean squared error in v of each sample: prediction and x (B, …), sigma (B,) → (B,).
+    """Mean error in v of each sample: prediction and x (B, …), sigma (B,) → (B,).
 
     ``weight`` broadcasts over x and has mean about 1; it makes parts of the picture count more.
+    ``huber`` is the c of the pseudo-Huber loss (Song & Dhariwal 2024, eq. 7) in units of x,
+    scaled so that errors far below c count squared as without it; 0 is the squared error.
     """
     error = (prediction.float() - x.float()).square()
+    if huber > 0.0:
+        error = 2 * huber * ((error + huber**2).sqrt() - huber)
     if weight is not None:
         error = error * weight
     return error.flatten(1).mean(1) / sigma.clamp(min=SIGMA_FLOOR).square()

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+import statistics
 import warnings
+from collections import deque
 from pathlib import Path
+
+from torch import Tensor
 
 from vidcascade.errors import VidCascadeError
 
 HUNGRY_SHARE = 0.5
 HUNGRY_LINES = 3
+# Errors are judged over windows of so many examples, and by the median of a few windows.
+WINDOW_EXAMPLES = 24
+RECENT_WINDOWS = 3
+UNTAUGHT_WINDOWS = 6
+UNTAUGHT = 1.2  # a little above 1: a refiner needs a while to beat its input
+DIVERGED = 4.0
 
 
 class TrainingWarning(UserWarning):
@@ -57,3 +67,59 @@ class Starvation:
             TrainingWarning,
             stacklevel=2,
         )
+
+
+class Divergence:
+    """Stops a run whose error climbs, and warns, once, of one whose error never fell.
+
+    The error is the loss over that of an untrained network on the same examples at the same σ:
+    unlike the loss itself it does not depend on which noise levels were drawn.
+
+    Args:
+        warmup: steps of warmup, in which nothing is judged.
+        folder: of the run.
+    """
+
+    def __init__(self, warmup: int, folder: Path) -> None:
+        self.warmup, self.folder = warmup, folder
+        self._lowest = math.inf
+        self._loss, self._untrained, self._examples = 0.0, 0.0, 0
+        self._recent: deque[float] = deque(maxlen=RECENT_WINDOWS)
+        self._windows = 0
+        self._warned = False
+
+    def see(self, step: int, loss: Tensor, untrained: Tensor) -> None:
+        """Look at some examples' losses, and an untrained network's, (B,) both.
+
+        Raises:
+            VidCascadeError: the error has risen to several times its lowest.
+        """
+        if step <= self.warmup:
+            return
+        self._loss += float(loss.sum())
+        self._untrained += float(untrained.sum())
+        self._examples += len(loss)
+        if self._examples < WINDOW_EXAMPLES:
+            return
+        self._recent.append(self._loss / max(self._untrained, 1e-12))
+        self._loss, self._untrained, self._examples = 0.0, 0.0, 0
+        self._windows += 1
+        if len(self._recent) < RECENT_WINDOWS:
+            return
+        now = statistics.median(self._recent)
+        self._lowest = min(self._lowest, now)
+        if now > DIVERGED * self._lowest:
+            raise VidCascadeError(
+                f"Training stopped at step {step}: the error has risen from {self._lowest:.1%} to "
+                f"{now:.1%} of an untrained network's, so this run has diverged; lower muon_lr and "
+                f"adam_lr or raise warmup, and start again with another --out than {self.folder}, "
+                "whose last checkpoint may be spoilt."
+            )
+        if self._windows >= UNTAUGHT_WINDOWS and self._lowest >= UNTAUGHT and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"After {step} steps the error is {now:.0%} of an untrained network's: the "
+                "learning rates are probably too high, so lower muon_lr and adam_lr.",
+                TrainingWarning,
+                stacklevel=2,
+            )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 from collections.abc import Iterator
 
 import torch
@@ -63,3 +65,6 @@ def _one_thread(worker: int) -> None:
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    # At its end a worker has nothing left to do, and the native libraries' own clean-up sometimes
+    # aborts ("terminate called without an active exception"), which the trainer would report.
+    atexit.register(os._exit, 0)

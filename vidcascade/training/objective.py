@@ -15,9 +15,8 @@ from vidcascade.diffusion.flow_matching import (
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.nn.text import TextEncoder
 from vidcascade.training.dataset import Example
+from vidcascade.training.draws import Draws
 
-# Share of a refiner's examples that are its first sampling step, exactly.
-FIRST_STEP_SHARE = 0.5
 _MAX_CAPTIONS = 20_000  # about 0.5 GB of MiniLM's states
 
 
@@ -57,22 +56,21 @@ def stage_loss(
     network: SpaceTimeDenoiser,
     batch: Example,
     text: TextCache | None,
-    generator: torch.Generator,
+    draws: Draws,
 ) -> tuple[Tensor, Tensor]:
-    """Loss and σ of each sample, (B,) both; all randomness comes from ``generator``."""
+    """Loss and σ of each sample, (B,) both; all randomness comes from ``draws``."""
     recipe = stage.spec.training
-    count = len(batch.captions)
-    sigma = training_sigmas(count, generator, recipe.shift, std=recipe.sigma_std)
-    noise = torch.randn(batch.target.shape, generator=generator)
-    dropped = torch.rand(count, generator=generator) < recipe.text_dropout
+    sigma = training_sigmas(draws.normal(), recipe.shift, std=recipe.sigma_std)
+    noise = draws.normal(*batch.target.shape[1:])
+    dropped = draws.uniform() < recipe.text_dropout
     start = stage.start(batch.given)
-    at_start = torch.zeros(count, dtype=torch.bool)
+    at_start = torch.zeros(len(batch.captions), dtype=torch.bool)
     if start is not None:
         # Only the levels below the truncated start are ever visited.
         sigma = sigma * stage.spec.start_sigma
-        at_start = torch.rand(count, generator=generator) < FIRST_STEP_SHARE
+        at_start = draws.uniform() < recipe.first_step
         sigma = torch.where(at_start, stage.spec.start_sigma, sigma)
-        noise = _share_noise(noise, stage.spec.smoothing.noise_correlation, generator)
+        noise = _share_noise(noise, stage.spec.smoothing.noise_correlation, draws)
     device = batch.target.device
     sigma, noise = sigma.to(device), noise.to(device)
     states = mask = None
@@ -96,12 +94,25 @@ def stage_loss(
         mask,
         batch.positions,
     )
-    return velocity_loss(x, batch.target, sigma, batch.weight), sigma
+    return velocity_loss(x, batch.target, sigma, batch.weight, recipe.huber), sigma
 
 
-def _share_noise(noise: Tensor, correlation: float, generator: torch.Generator) -> Tensor:
+@torch.no_grad()
+def untrained_loss(stage: Stage, batch: Example, sigma: Tensor) -> Tensor:
+    """What a network that has learnt nothing would lose on these examples at these σ, (B,).
+
+    Heads start at zero: an untrained base predicts grey, the other stages their input.
+    """
+    count, frames, _, height, width = batch.target.shape
+    nothing = batch.target.new_zeros(count, frames, stage.out_channels, height, width)
+    x = stage.to_x(nothing, batch.given, batch.augmentation)
+    recipe = stage.spec.training
+    return velocity_loss(x, batch.target, sigma, batch.weight, recipe.huber)
+
+
+def _share_noise(noise: Tensor, correlation: float, draws: Draws) -> Tensor:
     """Noise (B, T, …) whose frames have the correlation that sampling gives them."""
     if correlation == 0.0:
         return noise
-    shared = torch.randn(noise[:, :1].shape, generator=generator)
+    shared = draws.normal(1, *noise.shape[2:])
     return correlation**0.5 * shared + (1 - correlation) ** 0.5 * noise

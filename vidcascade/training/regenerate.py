@@ -25,6 +25,7 @@ from vidcascade.diffusion.flow_matching import add_noise, per_sample
 from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.training.dataset import Example
+from vidcascade.training.draws import Draws
 from vidcascade.training.objective import TextCache
 
 SIGMAS = (0.2, 0.6)  # below, nothing would change; above, the clip becomes another one
@@ -80,26 +81,27 @@ class Regenerator:
         return cls(spec, stage_name, network, share, text)
 
     @torch.no_grad()
-    def __call__(self, batch: Example, generator: torch.Generator) -> Example:
+    def __call__(self, batch: Example, draws: Draws) -> Example:
         """The batch, which needs ``previous`` and ``corner``, with some of ``given`` replaced.
 
-        Targets and noise augmentation stay. All randomness comes from ``generator``, a CPU one.
+        Targets and noise augmentation stay. All randomness comes from ``draws``.
         """
         assert batch.previous is not None
         assert batch.corner is not None
         assert batch.given is not None
-        chosen = torch.rand(len(batch.captions), generator=generator) < self.share
+        chosen = draws.uniform() < self.share
         rows = [k for k, taken in enumerate(chosen.tolist()) if taken]
         if not rows:
             return batch
+        draws = draws.part(rows)
         made = self.regenerate(
             batch.previous[rows],
             [batch.captions[k] for k in rows],
             self._previous_positions(batch.positions[rows].cpu()),
-            generator,
+            draws,
         )
         levels = batch.augmentation[rows].cpu()
-        noise = torch.randn(made.shape, generator=generator)
+        noise = draws.normal(*made.shape[1:])
         fresh = self.rule.condition(made, levels, noise)
         height, width = batch.target.shape[-2:]
         device = batch.target.device
@@ -115,7 +117,7 @@ class Regenerator:
         return positions[:, ::2] / 2**self.rule.spec.rounds
 
     def regenerate(
-        self, truth: Tensor, captions: list[str], positions: Tensor, generator: torch.Generator
+        self, truth: Tensor, captions: list[str], positions: Tensor, draws: Draws
     ) -> Tensor:
         """Noise and denoise clips of the previous stage, without guidance.
 
@@ -123,40 +125,48 @@ class Regenerator:
             truth: (B, n, 3, h, w) in [-1, 1] at the previous stage's size, on the CPU.
             captions: one for each.
             positions: of the frames in the previous stage's clip, (B, n).
-            generator: for σ, the number of steps and the noise.
+            draws: for σ, the number of steps and the noise.
 
         Returns:
             The same shape in [-1, 1], on the CPU.
         """
         device, count, frames = self.network.device, *truth.shape[:2]
         low, high = SIGMAS
-        sigma = low + (high - low) * torch.rand(count, generator=generator)
-        steps = int(torch.randint(1, MAX_STEPS + 1, (), generator=generator))
+        sigma = low + (high - low) * draws.uniform()
+        steps = 1 + (MAX_STEPS * draws.uniform()).long()
         given: Conditioning | None = None
         level = torch.full((count,), self.before.spec.noise_augmentation)
         if self.older is not None:
             truth, positions = _whole_timeline(truth, positions, self.before)
             source = truth[:, ::2] if self.before.spec.kind == "bridge" else truth
             source = resize(source, self.older.size, "area")
-            own = torch.randn(source.shape, generator=generator)
+            own = draws.normal(*source.shape[1:])
             given = self.before.condition(source, level, own).to(device)
         states = mask = None
         if self.text is not None:
             states, mask = (tensor.to(device) for tensor in self.text(captions))
-        noise = torch.randn(truth.shape, generator=generator).to(device)
+        noise = draws.normal(*truth.shape[1:]).to(device)
         clean = truth.to(device)
         sigma, level, positions = sigma.to(device), level.to(device), positions.to(device)
         # A refiner is never run above its truncated start.
         if self.before.spec.kind == "refiner":
             sigma = sigma.clamp(max=self.before.spec.start_sigma)
         current = add_noise(clean, noise, sigma)
-        for number in range(steps):
-            here, there = sigma * (1 - number / steps), sigma * (1 - (number + 1) / steps)
+        for number in range(MAX_STEPS):
+            on = torch.nonzero(steps > number)[:, 0]  # those that are not at their end
+            if not len(on):
+                break
+            parts = steps[on].to(device)
+            rows = on.to(device)
+            here, there = (sigma[rows] * (1 - n / parts) for n in (number, number + 1))
             x = self.before.predict(
-                self.network, current, here, given, level, states, mask, positions
-            )
+                self.network, current[rows], here,
+                None if given is None else given.part(rows), level[rows],
+                None if states is None else states[rows], None if mask is None else mask[rows],
+                positions[rows],
+            )  # fmt: skip
             # Euler along the flow: at σ = 0 this is x.
-            current = x + per_sample(there / here, x) * (current - x)
+            current[rows] = x + per_sample(there / here, x) * (current[rows] - x)
         return current[:, :frames].float().clamp(-1, 1).cpu()
 
 

@@ -29,16 +29,20 @@ from vidcascade.nn.precision import working_dtype
 from vidcascade.nn.text import build_text_encoder
 from vidcascade.training.checkpoints import load_checkpoint, save_checkpoint
 from vidcascade.training.dataset import Example, StageDataset
-from vidcascade.training.health import Starvation, check_finite
+from vidcascade.training.draws import Draws
+from vidcascade.training.health import Divergence, Starvation, check_finite
 from vidcascade.training.loading import batches
 from vidcascade.training.logs import NOISE_BINS, Meter, Progress, RunLog
-from vidcascade.training.objective import TextCache, stage_loss
+from vidcascade.training.objective import TextCache, stage_loss, untrained_loss
 from vidcascade.training.optimisers import build_optimisers, scheduled_rate
 from vidcascade.training.regenerate import Regenerator
 from vidcascade.training.sources import ClipSource, WorldSource
 from vidcascade.video.atomic import atomic_path
 
 __all__ = ["NOISE_BINS", "Progress", "RunSettings", "SheetMaker", "train_stage"]
+
+# The health of a run is judged by some of its steps: a bridge's untrained prediction costs warps.
+JUDGED_EVERY = 4
 
 # Draws a network's samples at a step; the picture, uint8 (H, W, 3), is also shown in TensorBoard.
 SheetMaker = Callable[[SpaceTimeDenoiser, int], "np.ndarray | None"]
@@ -169,6 +173,7 @@ class _Run:
         settings = self.settings
         examples = batches(self.data, self.recipe.batch, settings.workers, self.rank, self.ranks)
         hunger = Starvation(settings.workers)
+        divergence = Divergence(self.recipe.warmup, settings.out)
         begun = time.monotonic()
         meter = Meter(begun)
         while self.step < self.recipe.steps:
@@ -176,8 +181,11 @@ class _Run:
             batch = next(examples).to(self.accelerator.device)
             meter.waited += time.monotonic() - asked
             factor = scheduled_rate(self.step, self.recipe.steps, self.recipe.warmup)
-            loss, sigma, norm = self._advance(batch, factor)
+            loss, sigma, untrained, norm = self._advance(batch, factor)
             meter.add(loss, sigma)
+            if untrained is not None:
+                # All processes see the same losses, and so stop together.
+                divergence.see(self.step, loss, untrained)
             if self._is_time(settings.log_every):
                 now = time.monotonic()
                 minutes = self.log.minutes + (now - begun) / 60
@@ -200,17 +208,25 @@ class _Run:
             if self._is_over(begun):
                 break
 
-    def _advance(self, batch: Example, factor: float) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """One step; returns the losses and σ of the examples, and the norm of the gradient."""
+    def _advance(
+        self, batch: Example, factor: float
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, float]:
+        """One step.
+
+        Returns:
+            Losses and σ of the whole batch's examples, now and then what an untrained network
+            would lose on them, and the norm of the gradient.
+        """
         for optimiser, rates in zip(self.prepared, self.rates, strict=True):
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
-        seed = self.settings.seed * 1_000_003 + self.step
-        generator = torch.Generator().manual_seed(seed + self.rank * 2**40)
+        own = len(batch.captions)
+        first = self.step * self.recipe.batch + self.rank * own
+        draws = Draws.of(self.settings.seed, range(first, first + own))
         with self.accelerator.autocast():
             if self.regenerate is not None:
-                batch = self.regenerate(batch, generator)
-            loss, sigma = stage_loss(self.rule, self.model, batch, self.text, generator)
+                batch = self.regenerate(batch, draws)
+            loss, sigma = stage_loss(self.rule, self.model, batch, self.text, draws)
         self.accelerator.backward(loss.mean())
         parameters = self.model.parameters()
         norm = float(self.accelerator.clip_grad_norm_(parameters, self.recipe.clip_norm) or 0.0)
@@ -219,8 +235,13 @@ class _Run:
             optimiser.step()
             optimiser.zero_grad()
         self.ema.step(self.network.parameters())
+        untrained = None
+        if self.step % JUDGED_EVERY == 0:
+            untrained = self.accelerator.gather(untrained_loss(self.rule, batch, sigma))
         self.step += 1
-        return loss, sigma, norm
+        # The log is of the whole batch, whoever computed it.
+        loss, sigma = self.accelerator.gather((loss.detach(), sigma))
+        return loss, sigma, untrained, norm
 
     def finish(self) -> Path:
         """Write the last checkpoint and the averaged network."""
