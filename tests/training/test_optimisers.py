@@ -94,3 +94,5 @@ def test_the_rate_rises_holds_and_falls(total: int, warmup: int, place: float) -
     if warmup <= step < int(total * 0.8):
         assert rate == 1.0
     assert scheduled_rate(total, total, 0) == pytest.approx(0.05)
+    assert scheduled_rate(step, total, 0, progress=0.9) <= 0.5 + 1e-9
+    assert scheduled_rate(step, total, warmup, progress=place / 2) == rate

@@ -38,6 +38,24 @@ def test_a_run_stops_in_time_with_a_checkpoint(tmp_path: Path) -> None:
     assert again[0].minutes > lines[-1].minutes  # time goes on where it stopped
 
 
+def test_a_budget_is_of_all_calls_and_ends_decayed(tmp_path: Path) -> None:
+    spec = tiny("refiner", steps=100_000)
+
+    def run(**limits: float) -> list[Progress]:
+        lines: list[Progress] = []
+        settings = RunSettings(tmp_path, log_every=1, save_every=0, workers=0, **limits)  # type: ignore[arg-type]
+        train_stage(spec, "refiner", settings, lines.append)
+        return lines
+
+    first = run(max_minutes=0.02, budget_minutes=0.06)
+    assert first[1].rates == 1.0
+    rest = run(budget_minutes=0.06)
+    assert rest[0].step == first[-1].step + 1
+    assert 0.05 <= rest[-1].rates < 0.3
+    assert rest[-1].minutes == pytest.approx(0.06, abs=0.02)
+    assert not run(budget_minutes=0.06)
+
+
 def test_compiling_needs_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)

@@ -26,7 +26,13 @@ def train(
         Path | None,
         typer.Option(help="Folder of videos with metadata.jsonl; without it, drawn stickers."),
     ] = None,
-    max_minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after this.")] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="Pause after this; run again to go on.")
+    ] = None,
+    budget_minutes: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="End, with decayed rates, after this in all calls together."),
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in all.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Examples in a step.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Frames seen at once.")] = None,
@@ -68,7 +74,7 @@ def train(
             _list_skipped(source.folder.skipped, len(source.folder.entries))
         settings = RunSettings(
             folder, max_minutes, sheet_every, save_every, log_every, workers, init, seed,
-            previous, previous_share, compile_,
+            previous, previous_share, compile_, budget_minutes,
         )  # fmt: skip
         sheets = SheetWriter(loaded, stage, folder, source) if sheet_every else None
         weights = train_stage(loaded, stage, settings, _report, sheets, source)

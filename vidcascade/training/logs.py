@@ -64,6 +64,11 @@ class Meter:
         self._losses.append(losses.detach().cpu())
         self._sigmas.append(sigmas.cpu())
 
+    @property
+    def steps(self) -> int:
+        """Steps that were added."""
+        return len(self._losses)
+
     def seconds(self, now: float) -> float:
         """Spent on steps so far."""
         return max(now - self._since - self.paused, 1e-9)

@@ -8,6 +8,8 @@ from torch import nn
 from vidcascade.cascade.recipe import Recipe
 from vidcascade.training.muon import GramMuon
 
+DECAY_FROM = 0.8
+
 
 def build_optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Split the parameters (Jordan et al. 2024): hidden matrices to Muon, the rest to AdamW.
@@ -33,11 +35,17 @@ def build_optimisers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Opt
     return optimisers
 
 
-def scheduled_rate(step: int, total: int, warmup: int, floor: float = 0.05) -> float:
-    """Factor on the learning rate: linear warmup, flat, linear decay over the last fifth."""
+def scheduled_rate(
+    step: int, total: int, warmup: int, floor: float = 0.05, progress: float = 0.0
+) -> float:
+    """Factor on the learning rate: linear warmup, flat, linear decay over the last fifth.
+
+    ``progress`` is the share of the run's time that is spent, 0 to 1, for runs that end by the
+    clock: whichever of steps and time is nearer to its end decides.
+    """
     if step < warmup:
         return (step + 1) / warmup
-    decay_from = int(total * 0.8)
-    if step < decay_from:
+    done = max(step / total, progress)
+    if done < DECAY_FROM:
         return 1.0
-    return max(floor, 1 - (step - decay_from) / max(total - decay_from, 1))
+    return max(floor, (1 - done) / (1 - DECAY_FROM))

@@ -54,7 +54,9 @@ class RunSettings:
 
     Attributes:
         out: folder of the run: checkpoint, logs and sample sheets.
-        max_minutes: stop (with a checkpoint) after this long.
+        max_minutes: stop (with a checkpoint) after this long; the next call goes on.
+        budget_minutes: end the run, its learning rates decayed, when it has trained this long in
+            all calls together. Rates then depend on the clock: a resumed run is not exact.
         sheet_every, save_every, log_every: in steps; 0 is never.
         workers: processes that draw examples.
         init: folder of weights to start from.
@@ -76,6 +78,7 @@ class RunSettings:
     previous: Path | None = None
     previous_share: float = 0.5
     compile: bool = False
+    budget_minutes: float | None = None
 
 
 def train_stage(
@@ -161,6 +164,10 @@ class _Run:
         self.ema.to(device)
         self.is_main = self.accelerator.is_main_process
         self.log = RunLog(settings.out, self.step, self.is_main)
+        if self.ranks > 1:  # only the main process reads the log
+            minutes = [self.log.minutes]
+            broadcast_object_list(minutes)
+            self.log.minutes = minutes[0]
         self.saved = self.step
         count = max(self.recipe.steps - self.step, 0) * self.recipe.batch
         self.data = StageDataset(
@@ -176,26 +183,40 @@ class _Run:
         divergence = Divergence(self.recipe.warmup, settings.out)
         begun = time.monotonic()
         meter = Meter(begun)
+        budget = settings.budget_minutes
+        norm, factor = 0.0, 1.0
+
+        def sum_up(spent: float) -> Meter:
+            now = time.monotonic()
+            minutes = self.log.minutes + (now - begun) / 60
+            left = self._minutes_left(meter.seconds_per_step(now), spent)
+            line = meter.line(now, self.step, minutes, left, norm, factor)
+            if self.is_main:
+                self.log.write(line)
+                report(line)
+                hunger.see(line.waiting)
+            return Meter(now)
+
         while self.step < self.recipe.steps:
+            spent = self._spent(begun)
+            if any(spent > end for end in self._ends()):
+                if settings.log_every > 0 and meter.steps:
+                    sum_up(spent)  # so that the log tells of all the time
+                break
             asked = time.monotonic()
             batch = next(examples).to(self.accelerator.device)
             meter.waited += time.monotonic() - asked
-            factor = scheduled_rate(self.step, self.recipe.steps, self.recipe.warmup)
+            factor = scheduled_rate(
+                self.step, self.recipe.steps, self.recipe.warmup,
+                progress=0.0 if budget is None else (self.log.minutes + spent) / budget,
+            )  # fmt: skip
             loss, sigma, untrained, norm = self._advance(batch, factor)
             meter.add(loss, sigma)
             if untrained is not None:
                 # All processes see the same losses, and so stop together.
                 divergence.see(self.step, loss, untrained)
             if self._is_time(settings.log_every):
-                now = time.monotonic()
-                minutes = self.log.minutes + (now - begun) / 60
-                left = self._minutes_left(meter.seconds_per_step(now), now - begun)
-                line = meter.line(now, self.step, minutes, left, norm, factor)
-                if self.is_main:
-                    self.log.write(line)
-                    report(line)
-                    hunger.see(line.waiting)
-                meter = Meter(now)
+                meter = sum_up(spent)
             paused = time.monotonic()
             # The sheet first: it finds out whether the network is worth keeping.
             if self.is_main and sheet is not None and self._is_time(settings.sheet_every):
@@ -205,8 +226,6 @@ class _Run:
             if self._is_time(settings.save_every):
                 self._save()
             meter.paused += time.monotonic() - paused
-            if self._is_over(begun):
-                break
 
     def _advance(
         self, batch: Example, factor: float
@@ -269,20 +288,24 @@ class _Run:
     def _is_time(self, every: int) -> bool:
         return every > 0 and self.step % every == 0
 
-    def _is_over(self, begun: float) -> bool:
-        limit = self.settings.max_minutes
-        if limit is None:
-            return False
-        over = [time.monotonic() - begun > limit * 60]
-        if self.ranks > 1:  # clocks differ, and all must stop at the same step
-            broadcast_object_list(over)
-        return over[0]
+    def _spent(self, begun: float) -> float:
+        """Minutes of this call; the same in all processes, which must decay and stop together."""
+        minutes = [(time.monotonic() - begun) / 60]
+        if self.ranks > 1 and self._ends():
+            broadcast_object_list(minutes)
+        return minutes[0]
+
+    def _ends(self) -> list[float]:
+        """Minutes of this call after which the clock ends it."""
+        settings = self.settings
+        ends = [] if settings.max_minutes is None else [settings.max_minutes]
+        if settings.budget_minutes is not None:
+            ends.append(settings.budget_minutes - self.log.minutes)
+        return ends
 
     def _minutes_left(self, seconds_per_step: float, spent: float) -> float:
-        left = (self.recipe.steps - self.step) * seconds_per_step
-        if self.settings.max_minutes is not None:
-            left = min(left, max(self.settings.max_minutes * 60 - spent, 0.0))
-        return left / 60
+        by_steps = (self.recipe.steps - self.step) * seconds_per_step / 60
+        return min([by_steps, *(max(end - spent, 0.0) for end in self._ends())])
 
 
 def _use_plain_attention(network: SpaceTimeDenoiser) -> None:

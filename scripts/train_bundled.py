@@ -1,0 +1,199 @@
+"""Train the bundled weights from an empty folder: ``python scripts/train_bundled.py --out runs``.
+
+Fetches the stickers, trains the stages one after the other, puts them together, measures them and
+writes the model card. Every training has a budget in minutes, at whose end its learning rates have
+decayed. Run the same command again after an interruption, however it came: what is done is
+skipped, and a training goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Minutes of each training on two CPU cores with AMX; a GPU needs a fraction.
+BUDGETS = {"space": 30.0, "base": 150.0, "bridge": 40.0, "refiner": 25.0}
+# Appearance is learnt on single frames, twenty times cheaper than clips (model card).
+SPACE = {
+    "muon_lr": "0.01", "adam_lr": "1.0e-3", "warmup": "50", "shift": "2.0", "sigma_std": "1.0",
+}  # fmt: skip
+EVALUATIONS: dict[str, tuple[str, ...]] = {
+    "adherence": ("--clips", "48", "--seen", "16", "--wording", "8", "--binding", "9"),
+    "stages": ("--clips", "8"),
+    "generate": (),
+}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One thing to do: its name, and what does it."""
+
+    name: str
+    act: Callable[[], None]
+
+
+class Plan:
+    """All phases of a run, in order; which of them are done is kept as files in ``out/done``.
+
+    Args:
+        args: the command line.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.out = args, args.out
+        self.budgets: Mapping[str, float] = {n: getattr(args, f"{n}_minutes") for n in BUDGETS}
+        self.weights = self.out / "weights"
+        self.results = self.out / "results"
+
+    def phases(self) -> list[Phase]:
+        """What is to be done, in order."""
+        base = "space" if self.budgets["space"] > 0 else None
+        chosen = [
+            Phase("fetch", lambda: self._python("scripts/fetch_stickers.py")),
+            Phase("space", lambda: self._train("space", "base", None, 64, 1, SPACE)),
+            Phase("base", lambda: self._train("base", "base", base)),
+            Phase("bridge", lambda: self._train("bridge", "bridge")),
+            Phase("refiner", lambda: self._train("refiner", "refiner")),
+            Phase("assemble", self._assemble),
+            *(Phase(f"measure-{name}", self._measure(name)) for name in EVALUATIONS),
+            Phase("history", self._history),
+            Phase("report", self._report),
+            Phase("card", self._card),
+        ]
+        return [p for p in chosen if p.name in self.args.only] if self.args.only else chosen
+
+    def run(self) -> None:
+        """Do what is not done yet.
+
+        Raises:
+            subprocess.CalledProcessError: a phase that failed; its own words are on the terminal.
+        """
+        done = self.out / "done"
+        done.mkdir(parents=True, exist_ok=True)
+        for phase in self.phases():
+            mark = done / phase.name
+            if mark.exists() or self.budgets.get(phase.name, 1.0) <= 0:
+                print(f"{phase.name}: {'done' if mark.exists() else 'left out'}", flush=True)
+                continue
+            print(f"{phase.name}: {time.strftime('%H:%M:%S')}", flush=True)
+            phase.act()
+            mark.touch()
+
+    def _train(
+        self,
+        name: str,
+        stage: str,
+        init: str | None = None,
+        batch: int | None = None,
+        frames: int | None = None,
+        recipe: Mapping[str, str] | None = None,
+    ) -> None:
+        minutes = str(self.budgets[name])
+        command = ["train", stage, "--spec", self.args.spec, "--out", str(self.out / name)]
+        # The clock ends a training, so there are more steps than it will reach.
+        command += ["--budget-minutes", minutes, "--steps", "10000000", "--sheet-every", "1000"]
+        command += ["--workers", str(self.args.workers)]
+        if self.args.compile:
+            command.append("--compile")
+        if batch is not None:
+            command += ["--batch", str(batch)]
+        if frames is not None:
+            command += ["--frames", str(frames)]
+        if init is not None:
+            command += ["--init", str(self._network(init, stage))]
+        for key, value in (recipe or {}).items():
+            command += ["--set", f"{key}={value}"]
+        self._python("-m", "vidcascade", *command)
+
+    def _network(self, name: str, stage: str) -> Path:
+        return Path(self.out / name / stage / "network")
+
+    def _assemble(self) -> None:
+        command = ["assemble", str(self.weights), "--spec", self.args.spec, "--force"]
+        for stage in ("base", "bridge", "refiner"):
+            command += ["--network", f"{stage}={self._network(stage, stage)}"]
+        self._python("-m", "vidcascade", *command)
+
+    def _measure(self, name: str) -> Callable[[], None]:
+        def act() -> None:
+            self.results.mkdir(parents=True, exist_ok=True)
+            given = ["--weights", str(self.weights), "--results", str(self.results)]
+            self._python("-m", f"benchmarks.{name}", *given, *EVALUATIONS[name])
+
+        return act
+
+    def _history(self) -> None:
+        """What the trainings took, from their logs."""
+        runs = {"space": ("base", 64), "base": ("base", None), "bridge": ("bridge", None),
+                "refiner": ("refiner", None)}  # fmt: skip
+        command = ["-m", "benchmarks.training", "--results", str(self.results)]
+        for name, (stage, batch) in runs.items():
+            if self.budgets[name] > 0:
+                size = batch or self._batch(stage)
+                command += ["--run", f"{name}={self.out / name / stage}:{size}"]
+        self._python(*command)
+
+    def _batch(self, stage: str) -> int:
+        from vidcascade.cascade.spec import CascadeSpec
+
+        return CascadeSpec.load(self.args.spec).stage(stage).training.batch
+
+    def _report(self) -> None:
+        out = ("--out", str(self.out / "RESULTS.md"))
+        self._python("-m", "benchmarks.report", "--results", str(self.results), *out)
+
+    def _card(self) -> None:
+        given = ("--weights", str(self.weights), "--results", str(self.results))
+        self._python("scripts/write_card.py", *given)
+
+    def _python(self, *arguments: str) -> None:
+        # From the project's folder, so that benchmarks and scripts are found.
+        subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, env=os.environ.copy())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse and run; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs/bundled"), help="folder of the run")
+    parser.add_argument("--spec", default="stickers", help="spec file, or a bundled one's name")
+    for name, minutes in BUDGETS.items():
+        parser.add_argument(f"--{name}-minutes", type=float, default=minutes, metavar="M",
+                            help=f"budget of {name}; 0 leaves it out [{minutes:g}]")  # fmt: skip
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw examples")
+    parser.add_argument("--compile", action="store_true", help="compile the networks (needs g++)")
+    parser.add_argument("--only", action="append", metavar="PHASE", help="these phases; repeatable")
+    args = parser.parse_args(arguments)
+    args.out = args.out.absolute()
+    plan = Plan(args)
+    unknown = set(args.only or ()) - {p.name for p in Plan(_without_choice(args)).phases()}
+    if unknown:
+        parser.error(f"there is no phase {', '.join(sorted(unknown))}")
+    if args.base_minutes <= 0 or args.bridge_minutes <= 0 or args.refiner_minutes <= 0:
+        parser.error("base, bridge and refiner all need time: only space can be left out")
+    try:
+        plan.run()
+    except subprocess.CalledProcessError as error:
+        print(f"Stopped: {' '.join(error.cmd[1:4])} … ended with {error.returncode}. Run the same "
+              "command again to go on.", file=sys.stderr)  # fmt: skip
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped. Run the same command again to go on.", file=sys.stderr)
+        return 130
+    print(f"Weights: {plan.weights}")
+    return 0
+
+
+def _without_choice(args: argparse.Namespace) -> argparse.Namespace:
+    return argparse.Namespace(**{**vars(args), "only": None})
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

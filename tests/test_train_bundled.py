@@ -1,0 +1,67 @@
+"""One command from nothing to weights; run again, it goes on where it was."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.train_bundled import main
+from vidcascade.cascade.pipeline import VidCascadePipeline
+
+PHASES = ("space", "base", "bridge", "refiner", "assemble", "history", "report")
+ARGUMENTS = [
+    "--spec", "tiny", "--workers", "0", "--space-minutes", "0.02", "--base-minutes", "0.03",
+    "--bridge-minutes", "0.02", "--refiner-minutes", "0.02",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_cascade_is_trained_and_put_together(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only = [word for phase in PHASES for word in ("--only", phase)]
+    arguments = ["--out", str(tmp_path), *ARGUMENTS, *only]
+    real = subprocess.run
+
+    def dies(command: list[str], **given: object) -> object:
+        if "bridge" in command:
+            raise subprocess.CalledProcessError(-9, command)
+        return real(command, **given)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(subprocess, "run", dies)
+    assert main(arguments) == 1
+    assert "Run the same command again" in capfd.readouterr().err
+    monkeypatch.setattr(subprocess, "run", real)
+    assert main(arguments) == 0
+    out = capfd.readouterr().out
+    assert "space: done" in out
+    assert "base: done" in out
+    pipeline = VidCascadePipeline.from_pretrained(tmp_path / "weights")
+    assert [stage.name for stage in pipeline.spec.stages] == ["base", "bridge", "refiner"]
+    assert "| space |" in (tmp_path / "RESULTS.md").read_text()
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    assert main(arguments) == 0
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+
+
+def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong, words in (
+        (["--only", "dance"], "there is no phase dance"),
+        (["--bridge-minutes", "0"], "only space can be left out"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main(["--out", str(tmp_path / "run"), *wrong])
+        assert caught.value.code == 2
+        assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_it_can_be_asked_what_it_does() -> None:
+    shown = subprocess.run(
+        [sys.executable, "scripts/train_bundled.py", "--help"], capture_output=True, text=True,
+        cwd=Path(__file__).parents[1], check=True,
+    )  # fmt: skip
+    assert "--refiner-minutes" in shown.stdout
