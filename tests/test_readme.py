@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 import typer
+
+from tests.training.conftest import counting_frames, write_metadata
+from vidcascade.video import write_clip
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -67,12 +71,8 @@ def test_generating_as_the_readme_says(tmp_path: Path) -> None:
     environment = os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
     ran = 0
     for words in commands():
-        if words[0].endswith("vidcascade") and words[1] in (
-            "generate",
-            "spec",
-            "interpolate",
-            "flicker",
-        ):
+        wanted = ("generate", "spec", "interpolate", "flicker")
+        if words[0].endswith("vidcascade") and words[1] in wanted and "my-cascade" not in words:
             if words[0].startswith("scripts/"):
                 words[0] = str(ROOT / words[0])
             done = subprocess.run(
@@ -95,18 +95,34 @@ def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.slow
 def test_training_as_the_readme_says(tmp_path: Path) -> None:
-    """The training commands, on the tiny spec and for a few steps each."""
+    """From a folder of clips to a clip: on the tiny spec, for a moment each."""
     tools = Path(sys.executable).parent
     environment = os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    names = [f"{k}.mp4" for k in range(8)]
+    for name in names:
+        write_clip(folder / name, counting_frames(40), 16)
+    (line,) = blocks("json")
+    write_metadata(folder, [json.loads(line) | {"file_name": name} for name in names])
+    short = {"240": "0.02", "30": "0.02", "20": "0.05"}
+    ran = []
     for words in commands():
-        if words[0] != "vidcascade" or words[1] not in ("train", "assemble"):
+        own = "clips" in words or "my-cascade" in words
+        if words[0] != "vidcascade" or not own:
             continue
-        changed = ["tiny" if word == "stickers" else word for word in words]
-        changed += ["--steps", "2"] if words[1] == "train" else ["--spec", "tiny"]
+        changed = ["tiny" if word == "stickers" else short.get(word, word) for word in words]
+        changed += {"assemble": ["--spec", "tiny"], "finetune": ["--batch", "1"]}.get(words[1], [])
         done = subprocess.run(
             changed, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
+        ran.append(words[1])
+    assert ran == ["train", "train", "train", "assemble", "generate", "finetune"]
     from vidcascade.cascade.pipeline import VidCascadePipeline
 
-    assert VidCascadePipeline.from_pretrained(tmp_path / "my-weights").spec.name == "tiny"
+    assert VidCascadePipeline.from_pretrained(tmp_path / "my-cascade").spec.name == "tiny"
+    learnt = VidCascadePipeline.from_pretrained(tmp_path / "my-stickers").spec.world
+    assert learnt is not None
+    assert learnt.learnt == (json.loads(line)["text"],)
+    assert (tmp_path / "kite.mp4").stat().st_size > 1000

@@ -9,6 +9,7 @@ import typer
 
 from vidcascade import __version__
 from vidcascade.cli.assemble import assemble
+from vidcascade.cli.finetune import finetune
 from vidcascade.cli.flicker import flicker
 from vidcascade.cli.generate import generate
 from vidcascade.cli.interpolate import interpolate
@@ -54,6 +55,7 @@ app.command()(generate)
 app.command()(interpolate)
 app.command()(flicker)
 app.command()(train)
+app.command()(finetune)
 app.command()(assemble)
 
 

@@ -63,7 +63,7 @@ def train(
     from vidcascade.training.sources import FolderSource
     from vidcascade.training.trainer import RunSettings, train_stage
 
-    with _plain_warnings():
+    with plain_warnings():
         changes = _settings(set_ or [])
         changes |= {"steps": steps, "batch": batch, "frames": frames}
         loaded = CascadeSpec.load(spec).with_recipe(stage, **changes)
@@ -71,13 +71,13 @@ def train(
         source = None
         if data is not None:
             source = FolderSource.open(loaded, stage, data)
-            _list_skipped(source.folder.skipped, len(source.folder.entries))
+            list_skipped(source.folder.skipped, len(source.folder.entries))
         settings = RunSettings(
             folder, max_minutes, sheet_every, save_every, log_every, workers, init, seed,
             previous, previous_share, compile_, budget_minutes,
         )  # fmt: skip
         sheets = SheetWriter(loaded, stage, folder, source) if sheet_every else None
-        weights = train_stage(loaded, stage, settings, _report, sheets, source)
+        weights = train_stage(loaded, stage, settings, report, sheets, source)
     from accelerate import PartialState
 
     state = PartialState()  # of which there are several where accelerate launch started them
@@ -103,7 +103,7 @@ def _settings(texts: list[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def _plain_warnings() -> Iterator[None]:
+def plain_warnings() -> Iterator[None]:
     """Show the package's own warnings as sentences, and others as Python does."""
     package = str(Path(__file__).parents[1])
     with warnings.catch_warnings():
@@ -121,7 +121,8 @@ def _plain_warnings() -> Iterator[None]:
         yield
 
 
-def _report(line: Progress) -> None:
+def report(line: Progress) -> None:
+    """Print a line of a training."""
     by_noise = " ".join(f"{value:.3f}" for value in line.by_noise)
     typer.echo(
         f"step {line.step}  {line.minutes:.1f} min  loss {line.loss:.4f}  by σ [{by_noise}]  "
@@ -135,7 +136,8 @@ def _duration(minutes: float) -> str:
     return f"{hours} h {rest:02d} min" if hours else f"{minutes:.1f} min"
 
 
-def _list_skipped(skipped: list[tuple[str, str]], kept: int) -> None:
+def list_skipped(skipped: list[tuple[str, str]], kept: int) -> None:
+    """Say which files of a folder cannot be used, as (name, reason), and how many can."""
     if not skipped:
         return
     typer.echo(f"Skipped {len(skipped)} entries of the folder; {kept} can be used:", err=True)

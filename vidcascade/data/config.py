@@ -31,7 +31,8 @@ class WorldConfig(BaseModel):
     of names or ``"all"``; the motion ``"cross"`` stands for its four directions.
     ``solid_share``, ``two_subjects``, ``camera``, ``size_words`` and ``shadows`` are
     probabilities. ``held_out`` is the fraction of (subject, motion, background) combinations,
-    selected by a hash with ``held_out_seed``, that the training split never shows.
+    selected by a hash with ``held_out_seed``, that the training split never shows. ``learnt`` are
+    captions of other clips that a cascade was finetuned on: the world does not draw them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,6 +49,7 @@ class WorldConfig(BaseModel):
     shadows: float = Field(default=0.5, ge=0, le=1)
     held_out: float = Field(default=0.0, ge=0, lt=1)
     held_out_seed: int = 0
+    learnt: tuple[str, ...] = ()
 
     @field_validator(*_KNOWN, mode="after")
     @classmethod

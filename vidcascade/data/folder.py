@@ -47,6 +47,7 @@ class VideoFolder:
     Args:
         folder: with ``metadata.jsonl`` in it.
         frames: videos with fewer frames than this are too short.
+        stills: pictures (and videos of one frame) are taken too, as clips that stand still.
 
     Attributes:
         entries: what can be used, in the order of the metadata.
@@ -57,7 +58,7 @@ class VideoFolder:
         VidCascadeError: nothing in it can be used.
     """
 
-    def __init__(self, folder: str | Path, frames: int = 1) -> None:
+    def __init__(self, folder: str | Path, frames: int = 1, stills: bool = False) -> None:
         self.folder = Path(folder)
         self.entries: list[Entry] = []
         self.skipped: list[tuple[str, str]] = []
@@ -72,7 +73,7 @@ class VideoFolder:
                 name, caption = _parse(line, name)
                 path = _inside(self.folder, name)
                 if path not in found:
-                    found[path] = _flaw(path, frames)
+                    found[path] = _flaw(path, frames, stills)
                 flaw = found[path]
             except ValueError as error:
                 flaw = str(error)
@@ -224,7 +225,7 @@ def _inside(folder: Path, name: str) -> Path:
     return real
 
 
-def _flaw(path: Path, frames: int) -> str | None:
+def _flaw(path: Path, frames: int, stills: bool = False) -> str | None:
     """Why a file cannot be used, or None. Only its first frame is decoded."""
     try:
         with path.open("rb") as file:
@@ -236,7 +237,7 @@ def _flaw(path: Path, frames: int) -> str | None:
             if max(width, height) > MAX_SIDE:
                 return f"{width} × {height} pixels are more than {MAX_SIDE} a side"
         count = count_frames(path)
-        if count < frames:
+        if count < frames and not (stills and count == 1):
             return f"too short: {count} frames, and {frames} are needed"
         if count > 1 and not frame_times(path)[-1] > 0:
             return "its frames have no times"

@@ -47,23 +47,26 @@ def check_prompt(prompt: str, world: WorldConfig) -> Known:
             everything |= _words_of(phrases)
     for kind in ("sizes", "cameras", "relations", "frames"):
         everything |= _words_of(vocabulary()[kind])
+    taught = _words_of(world.learnt) - everything
+    everything |= taught
     said = [w for w in _split(prompt) if w not in _SMALL]
     unknown = tuple(dict.fromkeys(w for w in said if not _in(w, everything)))
     share = 1.0 if not said else sum(w not in unknown for w in said) / len(said)
     text = f" {' '.join(_split(prompt))} "
     named = any(f" {phrase} " in text for phrase in _phrases(world)["subjects"])
     plural = any(f" {phrase}s " in text for phrase in _phrases(world)["subjects"])
-    return Known(unknown, share, named or plural)
+    return Known(unknown, share, named or plural or any(_in(w, taught) for w in said))
 
 
 def describe_world(world: WorldConfig) -> str:
     """One line on what the world knows, for a warning."""
     solids = ", ".join(world.names("solids"))
     colours = ", ".join(world.names("colours"))
+    learnt = f"; and clips like {_few(tuple(map(repr, world.learnt)), 4)}" if world.learnt else ""
     return (
         f"subjects {_few(world.names('subjects'))}, {solids} ({colours}); "
         f"motions {', '.join(world.names('motions'))}; "
-        f"backgrounds {', '.join(world.names('backgrounds'))}"
+        f"backgrounds {', '.join(world.names('backgrounds'))}{learnt}"
     )
 
 

@@ -90,10 +90,12 @@ class FolderSource:
         self.frames = stage.frames
 
     @classmethod
-    def open(cls, spec: CascadeSpec, stage_name: str, folder: str | Path) -> FolderSource:
-        """Look through a folder for one stage; errors as :class:`VideoFolder`."""
+    def open(
+        cls, spec: CascadeSpec, stage_name: str, folder: str | Path, stills: bool = False
+    ) -> FolderSource:
+        """Look through a folder for one stage; arguments and errors as :class:`VideoFolder`."""
         stage = spec.stage(stage_name)
-        return cls(spec, stage, VideoFolder(folder, stage.frames))
+        return cls(spec, stage, VideoFolder(folder, stage.frames, stills))
 
     def draw(
         self, number: int, size: int, times: Sequence[float], rng: np.random.Generator
@@ -101,3 +103,27 @@ class FolderSource:
         """See :meth:`ClipSource.draw`; ``number`` has no effect beyond what ``rng`` has."""
         frames, caption = self.folder.window(size, times, self.rate, self.frames, rng)
         return Drawn(frames, caption)
+
+
+class MixedSource:
+    """Clips of one source among those of another.
+
+    What a network knows is forgotten when it is trained on new clips alone; going on with the old
+    ones beside them keeps it (Ruiz et al. 2023, prior preservation).
+
+    Args:
+        new: taken with probability ``share``.
+        old: taken else.
+        share: in [0, 1].
+    """
+
+    def __init__(self, new: FolderSource, old: ClipSource, share: float) -> None:
+        self.new, self.old, self.share = new, old, share
+
+    def draw(
+        self, number: int, size: int, times: Sequence[float], rng: np.random.Generator
+    ) -> Drawn:
+        """See :meth:`ClipSource.draw`; clips have no cover, which one of the sources may lack."""
+        chosen = self.new if rng.random() < self.share else self.old
+        drawn = chosen.draw(number, size, times, rng)
+        return Drawn(drawn.frames, drawn.caption)

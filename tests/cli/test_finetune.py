@@ -1,0 +1,84 @@
+"""``vidcascade finetune``: a few pictures and clips in, a cascade that knows them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import imageio.v3 as iio
+import pytest
+from safetensors.torch import load_file
+
+from tests.training.conftest import counting_frames, tiny, write_metadata
+from vidcascade.cascade.assembling import assemble_cascade
+from vidcascade.cascade.pipeline import VidCascadePipeline
+from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.data.known import check_prompt
+from vidcascade.training.trainer import RunSettings, train_stage
+from vidcascade.video import write_clip
+
+Command = Callable[..., tuple[int, str, str]]
+QUICK = ("--workers", 0, "--log-every", 1, "--sheet-every", 0, "--batch", 2, "--minutes", 0.03)
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny cascade, trained for two steps."""
+    folder = tmp_path_factory.mktemp("old")
+    settings = RunSettings(folder / "run", log_every=0, save_every=0, workers=0)
+    weights = train_stage(tiny("base", steps=2), "base", settings)
+    assemble_cascade(CascadeSpec.load("tiny"), {"base": weights}, folder / "cascade")
+    return folder / "cascade"
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """Two pictures, a clip, and a clip that is too short."""
+    folder = tmp_path / "few"
+    folder.mkdir()
+    frames = counting_frames(12)
+    iio.imwrite(folder / "a.png", frames[3])
+    iio.imwrite(folder / "b.jpg", frames[9])
+    write_clip(folder / "c.mp4", frames, 8)
+    write_clip(folder / "short.mp4", frames[:2], 8)
+    names = ("a.png", "b.jpg", "c.mp4", "short.mp4")
+    return write_metadata(folder, [{"file_name": n, "text": "a zebra at a bar"} for n in names])
+
+
+def test_new_subjects_are_learnt_beside_the_old(
+    command: Command, old: Path, few: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "new"
+    code, text, err = command("finetune", few, "--weights", old, "--out", out, *QUICK)
+    assert code == 0, err
+    assert "short.mp4: too short" in err
+    assert "3 can be used" in err
+    assert text.splitlines()[-1] == f"Cascade: {out}"
+    name = "diffusion_pytorch_model.safetensors"
+    before, after = (load_file(f / "base" / name) for f in (old, out))
+    assert any(not before[k].equal(after[k]) for k in before)
+    assert (old / "refiner" / name).read_bytes() == (out / "refiner" / name).read_bytes()
+    pipeline = VidCascadePipeline.from_pretrained(out)
+    assert pipeline.spec.world is not None
+    assert pipeline.spec.world.learnt == ("a zebra at a bar",)
+    assert not check_prompt("a zebra", pipeline.spec.world).far
+    assert pipeline.spec.stage("base") == CascadeSpec.load("tiny").stage("base")
+    # What is there is kept, and the training is not done again for nothing.
+    code, _, err = command("finetune", few, "--weights", old, "--out", out, *QUICK)
+    assert code == 2
+    assert "--force" in err
+
+
+def test_errors_are_sentences(command: Command, old: Path, few: Path, tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "new")
+    for wrong, words, status in (
+        ((few, "--weights", tmp_path / "none", *out), "none", 2),
+        ((few, "--weights", old, *out, "--stage", "middle"), "no stage 'middle'", 2),
+        ((few, "--weights", old, *out, "--share", "0"), "must be in (0, 1]", 2),
+        ((tmp_path / "nothing", "--weights", old, *out), "is not a folder", 2),
+    ):
+        code, _, err = command("finetune", *wrong)
+        assert code == status, err
+        assert words in err
+        assert "Traceback" not in err
+    assert not (tmp_path / "new").exists()

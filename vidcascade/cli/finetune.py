@@ -1,0 +1,64 @@
+"""``vidcascade finetune``: new subjects for a finished cascade."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vidcascade.cli.train import list_skipped, plain_warnings, report
+
+
+def finetune(
+    data: Annotated[Path, typer.Argument(help="Folder of videos or pictures with metadata.jsonl.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new cascade.")],
+    weights: Annotated[
+        str, typer.Option(help="Cascade to start from: a folder, a bundled name or a hub id.")
+    ] = "stickers",
+    stage: Annotated[str, typer.Option(help="Stage to train.")] = "base",
+    share: Annotated[
+        float, typer.Option(help="Share of new clips; the rest keeps what was known.")
+    ] = 0.5,
+    minutes: Annotated[
+        float, typer.Option(min=0.01, help="Of training, at whose end the rates have decayed.")
+    ] = 20.0,
+    batch: Annotated[int | None, typer.Option(min=1, help="Examples in a step.")] = None,
+    muon_lr: Annotated[float | None, typer.Option(help="Rate of the matrices.")] = None,
+    adam_lr: Annotated[float | None, typer.Option(help="Rate of everything else.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of checkpoints and logs; default: OUT-run.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of examples and noise.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that draw examples.")] = 1,
+    sheet_every: Annotated[int, typer.Option(min=0, help="Steps between sheets.")] = 500,
+    log_every: Annotated[int, typer.Option(min=0, help="Steps between lines.")] = 20,
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile the network: faster after a minute.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the new cascade.")] = False,
+) -> None:
+    """Teach a finished cascade new subjects from a few clips or pictures, and keep the old ones.
+
+    Run the same command again to go on after an interruption.
+    """
+    from vidcascade.training import finetuning
+    from vidcascade.training.sheets import SheetWriter
+    from vidcascade.training.sources import FolderSource
+    from vidcascade.training.trainer import RunSettings
+
+    with plain_warnings():
+        folder, spec = finetuning.prepare(
+            weights, stage, batch=batch, muon_lr=muon_lr, adam_lr=adam_lr, steps=10_000_000
+        )
+        new = FolderSource.open(spec, stage, data, stills=True)
+        list_skipped(new.folder.skipped, len(new.folder.entries))
+        source = finetuning.mix(spec, stage, new, share)
+        place = (run or out.with_name(f"{out.name}-run")) / stage
+        settings = RunSettings(
+            place, sheet_every=sheet_every, log_every=log_every, workers=workers, seed=seed,
+            compile=compile_, budget_minutes=minutes,
+        )  # fmt: skip
+        sheets = SheetWriter(spec, stage, place, new) if sheet_every else None
+        finetuning.finetune(folder, spec, stage, source, settings, out, report, sheets, force)
+    typer.echo(f"Cascade: {out}")
