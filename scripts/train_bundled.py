@@ -134,7 +134,7 @@ class Plan:
         """What the trainings took, from their logs."""
         runs = {"space": ("base", 64), "base": ("base", None), "bridge": ("bridge", None),
                 "refiner": ("refiner", None)}  # fmt: skip
-        command = ["-m", "benchmarks.training", "--results", str(self.results)]
+        command = ["-m", "benchmarks.training.history", "--results", str(self.results)]
         for name, (stage, batch) in runs.items():
             if self.budgets[name] > 0:
                 size = batch or self._batch(stage)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import training
+from benchmarks.training import history as training
 from tests.benchmarks.loading import load_script
 from vidcascade.errors import UsageError
 

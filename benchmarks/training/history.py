@@ -1,4 +1,4 @@
-"""What training the bundled weights took; ``python -m benchmarks.training --help`` says how.
+"""What training the bundled weights took; see ``python -m benchmarks.training.history --help``.
 
 Reads the logs that ``vidcascade train`` wrote; name the runs in the order in which they were made.
 """
@@ -69,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     save_result(
         "training",
         "Training",
-        "python -m benchmarks.training " + " ".join(f'--run "{r.title}=…:{r.batch}"' for r in runs),
+        "python -m benchmarks.training.history "
+        + " ".join(f'--run "{r.title}=…:{r.batch}"' for r in runs),
         {},
         [table],
         {"runs": [asdict(run) for run in runs]},
