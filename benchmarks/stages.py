@@ -289,8 +289,9 @@ def make_tables(comparison: Comparison) -> list[Table]:
         cells = []
         for m in shown:
             numbers = values[method].get(m.key)
-            known = [v for v in numbers or () if math.isfinite(v)]
-            cells.append(spread(*bootstrap_mean(known), m.digits) if known else "–")
+            known = [v for v in numbers or () if not math.isnan(v)]
+            less = f", {len(known)} clips" if numbers and len(known) < len(numbers) else ""
+            cells.append(spread(*bootstrap_mean(known), m.digits) + less if known else "–")
         rows.append([method, *cells])
     clips = f"{count} held-out clips; {comparison.note}; intervals: bootstrap over clips, 95 %"
     columns = ["", *(m.name for m in shown)]
@@ -313,7 +314,7 @@ def _difference(m: Measure, ours: Iterable[float], other: Iterable[float] | None
     if other is None:
         return "–"
     pairs = np.subtract(list(ours), list(other))
-    pairs = pairs[np.isfinite(pairs)]
+    pairs = pairs[~np.isnan(pairs)]  # clips of which too little could be followed
     if not len(pairs):
         return "–"
     mean, low, high = bootstrap_mean(pairs)

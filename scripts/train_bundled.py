@@ -9,6 +9,7 @@ skipped, and a training goes on from its last checkpoint.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -78,6 +79,7 @@ class Plan:
         """
         done = self.out / "done"
         done.mkdir(parents=True, exist_ok=True)
+        self._claim()
         for phase in self.phases():
             mark = done / phase.name
             if mark.exists() or self.budgets.get(phase.name, 1.0) <= 0:
@@ -86,6 +88,17 @@ class Plan:
             print(f"{phase.name}: {time.strftime('%H:%M:%S')}", flush=True)
             phase.act()
             mark.touch()
+
+    def _claim(self) -> None:
+        """A folder belongs to one set of settings: what is done was done with them."""
+        settings = json.dumps({"spec": self.args.spec, "minutes": dict(self.budgets)})
+        file = self.out / "settings.json"
+        if file.exists() and file.read_text(encoding="utf-8") != settings:
+            raise SystemExit(
+                f"{self.out} was begun with other settings (see settings.json in it): use the same "
+                "ones, or another --out."
+            )
+        file.write_text(settings, encoding="utf-8")
 
     def _train(
         self,
@@ -98,8 +111,7 @@ class Plan:
     ) -> None:
         minutes = str(self.budgets[name])
         command = ["train", stage, "--spec", self.args.spec, "--out", str(self.out / name)]
-        # The clock ends a training, so there are more steps than it will reach.
-        command += ["--budget-minutes", minutes, "--steps", "10000000", "--sheet-every", "1000"]
+        command += ["--budget-minutes", minutes, "--sheet-every", "1000"]
         command += ["--workers", str(self.args.workers)]
         if self.args.compile:
             command.append("--compile")
@@ -172,6 +184,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", action="append", metavar="PHASE", help="these phases; repeatable")
     args = parser.parse_args(arguments)
     args.out = args.out.absolute()
+    if Path(args.spec).is_file():
+        args.spec = str(Path(args.spec).absolute())
     plan = Plan(args)
     unknown = set(args.only or ()) - {p.name for p in Plan(_without_choice(args)).phases()}
     if unknown:

@@ -10,15 +10,20 @@ All can be repeated: what is gathered already is kept, and a run continues from 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vidcascade.data.photographs import SceneSettings, photograph_triplets
 from vidcascade.data.triplets import MiningSettings, Triplet, mine_triplets, save_triplets
 from vidcascade.errors import VidCascadeError
+
+if TYPE_CHECKING:
+    import torch
 
 # Sides of patches: large ones for what clips look like, small ones for the cascade's own bridge.
 SIZES = {256: (256, 600), 128: (128, 220)}
@@ -50,7 +55,11 @@ def main() -> int:
     train.add_argument("--muon-lr", type=float, default=4e-3)
     train.add_argument("--adam-lr", type=float, default=8e-4)
     train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--max-minutes", type=float, help="stop, with a checkpoint, after this long")
+    train.add_argument(
+        "--max-minutes", type=float,
+        help="of the whole run: the learning rates fall to zero by then, however far it has come",
+    )  # fmt: skip
+    train.add_argument("--together", type=int, default=8, help="examples in memory at a time")
     train.add_argument("--save-every", type=int, default=250)
     train.add_argument("--log-every", type=int, default=50)
     train.add_argument("--compile", action="store_true", help="compile the blocks first")
@@ -129,7 +138,7 @@ def _train(args: argparse.Namespace) -> int:
         out=args.out, steps=args.steps, batch=args.batch, muon_lr=args.muon_lr,
         adam_lr=args.adam_lr, seed=args.seed, max_minutes=args.max_minutes,
         save_every=args.save_every, log_every=args.log_every, init=args.init,
-        compile=args.compile,
+        compile=args.compile, together=args.together,
     )  # fmt: skip
 
     def report(line: dict[str, float]) -> None:
@@ -152,8 +161,22 @@ def _export(args: argparse.Namespace) -> int:
     torch.nn.Module.to(network, dtype=torch.bfloat16)
     args.into.mkdir(parents=True, exist_ok=True)  # a card that lies there stays
     network.save_pretrained(args.into)
+    (args.into / "training.json").write_text(_told(args.run, network), encoding="utf-8")
     print(args.into)
     return 0
+
+
+def _told(run: Path, network: torch.nn.Module) -> str:
+    """How the weights came about, for their card: JSON."""
+    settings = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    last = json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    told = {
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "steps": last["step"],
+        "minutes": round(last["minutes"]),
+        "settings": {k: settings[k] for k in ("batch", "muon_lr", "adam_lr", "ema", "seed")},
+    }
+    return json.dumps(told, indent=1) + "\n"
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import pytest
 import typer
 
 from tests.training.conftest import counting_frames, write_metadata
+from vidcascade.data.fetch import cache_folder, has_stickers
 from vidcascade.video import write_clip
 
 ROOT = Path(__file__).parents[1]
@@ -112,7 +113,9 @@ def test_training_as_the_readme_says(tmp_path: Path) -> None:
         if words[0] != "vidcascade" or not own:
             continue
         changed = ["tiny" if word == "stickers" else short.get(word, word) for word in words]
-        changed += {"assemble": ["--spec", "tiny"], "finetune": ["--batch", "1"]}.get(words[1], [])
+        if words[1] == "finetune":
+            # Without the stickers (a machine without a network) there is nothing to mix with.
+            changed += ["--batch", "1", *([] if has_stickers(cache_folder()) else ["--share", "1"])]
         done = subprocess.run(
             changed, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
@@ -121,8 +124,10 @@ def test_training_as_the_readme_says(tmp_path: Path) -> None:
     assert ran == ["train", "train", "train", "assemble", "generate", "finetune"]
     from vidcascade.cascade.pipeline import VidCascadePipeline
 
-    assert VidCascadePipeline.from_pretrained(tmp_path / "my-cascade").spec.name == "tiny"
+    spec = VidCascadePipeline.from_pretrained(tmp_path / "my-cascade").spec
+    assert spec.name == "tiny"
+    assert spec.world is None  # it never saw the stickers
     learnt = VidCascadePipeline.from_pretrained(tmp_path / "my-stickers").spec.world
     assert learnt is not None
-    assert learnt.learnt == (json.loads(line)["text"],)
+    assert "kite" in learnt.learnt
     assert (tmp_path / "kite.mp4").stat().st_size > 1000

@@ -44,7 +44,12 @@ def test_a_cascade_is_trained_and_put_together(
     assert "| space |" in (tmp_path / "RESULTS.md").read_text()
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
     assert main(arguments) == 0
-    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+    after = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    own = tmp_path / "settings.json"
+    assert after.keys() == before.keys()
+    assert {p for p in after if after[p] != before[p]} <= {own}
+    with pytest.raises(SystemExit, match="begun with other settings"):
+        main([*arguments, "--space-minutes", "0.5"])
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

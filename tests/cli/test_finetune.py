@@ -14,6 +14,9 @@ from vidcascade.cascade.assembling import assemble_cascade
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.data.known import check_prompt
+from vidcascade.errors import UsageError
+from vidcascade.training.finetuning import mix
+from vidcascade.training.sources import FolderSource
 from vidcascade.training.trainer import RunSettings, train_stage
 from vidcascade.video import write_clip
 
@@ -23,11 +26,14 @@ QUICK = ("--workers", 0, "--log-every", 1, "--sheet-every", 0, "--batch", 2, "--
 
 @pytest.fixture(scope="module")
 def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny cascade, trained for two steps."""
+    """A tiny cascade of solids, trained for two steps."""
+    spec = tiny("base", steps=2)
+    assert spec.world is not None
+    spec = spec.model_copy(update={"world": spec.world.model_copy(update={"solid_share": 1.0})})
     folder = tmp_path_factory.mktemp("old")
     settings = RunSettings(folder / "run", log_every=0, save_every=0, workers=0)
-    weights = train_stage(tiny("base", steps=2), "base", settings)
-    assemble_cascade(CascadeSpec.load("tiny"), {"base": weights}, folder / "cascade")
+    weights = train_stage(spec, "base", settings)
+    assemble_cascade(spec, {"base": weights}, folder / "cascade")
     return folder / "cascade"
 
 
@@ -42,7 +48,7 @@ def few(tmp_path: Path) -> Path:
     write_clip(folder / "c.mp4", frames, 8)
     write_clip(folder / "short.mp4", frames[:2], 8)
     names = ("a.png", "b.jpg", "c.mp4", "short.mp4")
-    return write_metadata(folder, [{"file_name": n, "text": "a zebra at a bar"} for n in names])
+    return write_metadata(folder, [{"file_name": n, "text": "an okapi at a bar"} for n in names])
 
 
 def test_new_subjects_are_learnt_beside_the_old(
@@ -60,13 +66,41 @@ def test_new_subjects_are_learnt_beside_the_old(
     assert (old / "refiner" / name).read_bytes() == (out / "refiner" / name).read_bytes()
     pipeline = VidCascadePipeline.from_pretrained(out)
     assert pipeline.spec.world is not None
-    assert pipeline.spec.world.learnt == ("a zebra at a bar",)
-    assert not check_prompt("a zebra", pipeline.spec.world).far
-    assert pipeline.spec.stage("base") == CascadeSpec.load("tiny").stage("base")
-    # What is there is kept, and the training is not done again for nothing.
-    code, _, err = command("finetune", few, "--weights", old, "--out", out, *QUICK)
+    assert pipeline.spec.world.learnt == ("okapi", "bar")
+    assert not check_prompt("an okapi", pipeline.spec.world).far
+    assert pipeline.spec.stages == CascadeSpec.load(old / "spec.yaml").stages
+    assert "Nothing about the result has been measured" in (out / "README.md").read_text()
+    # What is there is kept.
+    again = ("finetune", few, "--weights", old, "--out", out, *QUICK)
+    code, _, err = command(*again)
     assert code == 2
-    assert "--force" in err
+    assert "exists" in err
+    # The run is finished: to write it again is no training.
+    stored = (out / "base" / name).read_bytes()
+    code, text, err = command(*again, "--force")
+    assert code == 0, err
+    assert "step" not in text
+    assert (out / "base" / name).read_bytes() == stored
+    # It is not taken for a run on other clips.
+    write_metadata(few, [{"file_name": "c.mp4", "text": "a quagga"}])
+    code, _, err = command(*again, "--force")
+    assert code == 2
+    assert "holds a run on other weights, clips or settings" in err
+    assert (out / "base" / name).read_bytes() == stored
+
+
+@pytest.mark.filterwarnings("ignore:no stickers")
+def test_what_is_known_is_not_forgotten_unasked(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the stickers only solids could be mixed in, and the stickers would be forgotten."""
+    monkeypatch.setattr("vidcascade.data.stickers.has_stickers", lambda folder: False)
+    spec = tiny("base")
+    assert spec.world is not None
+    new = FolderSource.open(spec, "base", few, stills=True)
+    with pytest.raises(UsageError, match=r"fetch_stickers\.py"):
+        mix(spec, "base", new, 0.5)
+    assert mix(spec, "base", new, 1.0).old is new
+    with pytest.raises(UsageError, match="--share 1"):
+        mix(spec.model_copy(update={"world": None}), "base", new, 0.5)
 
 
 def test_errors_are_sentences(command: Command, old: Path, few: Path, tmp_path: Path) -> None:

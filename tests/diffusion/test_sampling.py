@@ -66,6 +66,19 @@ def test_velocity_is_noise_minus_x(sigma: float) -> None:
     torch.testing.assert_close(velocity_loss(guess, x, level), in_v, atol=1e-4, rtol=1e-3)
 
 
+@given(scale=st.floats(1e-4, 1.0), c=st.floats(1e-3, 1e-1))
+def test_pseudo_huber_is_squared_below_c_and_absolute_above(scale: float, c: float) -> None:
+    x, one = torch.zeros(1, 8), torch.ones(1)
+    guess = torch.full((1, 8), scale)
+    found = float(velocity_loss(guess, x, one, huber=c))
+    assert found == pytest.approx(2 * c * ((scale**2 + c**2) ** 0.5 - c), rel=2e-3)
+    assert found <= float(velocity_loss(guess, x, one)) * (1 + 1e-5)
+    if scale < 0.05 * c:
+        assert found == pytest.approx(scale**2, rel=0.01)
+    if scale > 20 * c:
+        assert found == pytest.approx(2 * c * scale, rel=0.06)
+
+
 def test_training_sigmas_shift_to_the_noisy_side() -> None:
     draws = [
         training_sigmas(torch.randn(4000, generator=torch.Generator().manual_seed(1)), s).mean()

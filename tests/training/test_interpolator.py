@@ -14,7 +14,11 @@ from vidcascade.data.photographs import SceneSettings, draw_scene
 from vidcascade.data.triplets import Triplet, save_triplets
 from vidcascade.errors import UsageError
 from vidcascade.interpolation.model import load_interpolator
-from vidcascade.training.interpolator import InterpolatorSettings, train_interpolator
+from vidcascade.training.interpolator import (
+    InterpolatorSettings,
+    decayed,
+    train_interpolator,
+)
 from vidcascade.training.interpolator_data import FlowStore, draw_batch
 
 
@@ -37,43 +41,74 @@ def test_a_batch_is_a_function_of_seed_and_step(folder):
     assert torch.equal(one.known, same.known)
     assert not torch.equal(one.first, other.first)
     assert one.first.shape == (9, 3, 64, 64)
-    assert one.known.shape == (9, 4, 64, 64)
+    assert one.known.shape == (9, 4, 8, 8)
+    assert one.worth.shape == (9, 2, 8, 8)
+    assert 0 < one.worth.max() <= 1
 
 
 def test_flows_turn_with_the_pictures(folder):
-    """Whatever the turns and mirrors, the known flows still carry the neighbours to the middle."""
+    """Whatever the turns and mirrors, the flows still carry each frame to the others."""
     from vidcascade.interpolation.warp_network import sample
 
     for step in range(3):
         batch = draw_batch([FlowStore(folder, crop=64)], 1, 1, step)
         inside = (..., slice(8, -8), slice(8, -8))
-        for frame, part in ((batch.first, slice(0, 2)), (batch.second, slice(2, 4))):
-            carried = (sample(frame, batch.known[:, part]) - batch.middle)[inside].abs().mean()
-            assert carried < 0.6 * (frame - batch.middle)[inside].abs().mean()
+        known = torch.nn.functional.interpolate(batch.known, scale_factor=8, mode="bilinear")
+        for frame, flow, wanted in (
+            (batch.first, known[:, :2], batch.middle),
+            (batch.second, known[:, 2:], batch.middle),
+            (batch.second, batch.ahead, batch.first),
+            (batch.first, batch.back, batch.second),
+        ):
+            carried = (sample(frame, flow) - wanted)[inside].abs().mean()
+            assert carried < 0.6 * (frame - wanted)[inside].abs().mean()
+
+
+def losses(out: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()]
 
 
 def test_a_run_continues_exactly(folder, tmp_path):
     stores = [FlowStore(folder, crop=64)]
 
-    def losses(out: Path) -> list[float]:
-        return [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()]
+    def run(out: Path, report=lambda line: None) -> None:
+        settings = InterpolatorSettings(out=out, steps=6, batch=1, warmup=1, log_every=1)
+        train_interpolator(settings, stores, report)
 
-    def run(out: Path, steps: int, **more) -> None:
-        settings = InterpolatorSettings(
-            out=out, steps=6, batch=1, warmup=1, log_every=1, save_every=3, **more
-        )
-        if steps < 6:
-            settings = InterpolatorSettings(
-                out=out, steps=6, batch=1, warmup=1, log_every=1, max_minutes=0.0
-            )
-        train_interpolator(settings, stores)
+    def interrupted(line: dict[str, float]) -> None:
+        raise KeyboardInterrupt
 
-    run(tmp_path / "whole", 6)
-    run(tmp_path / "parts", 1)
+    run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", interrupted)
     assert len(losses(tmp_path / "parts")) == 1
-    run(tmp_path / "parts", 6)
+    run(tmp_path / "parts")
     np.testing.assert_allclose(losses(tmp_path / "parts"), losses(tmp_path / "whole"), rtol=1e-3)
     load_interpolator(tmp_path / "parts" / "network")
+
+
+def test_the_parts_of_a_batch_are_the_batch(folder, tmp_path):
+    stores = [FlowStore(folder, crop=64)]
+    for together in (2, 9):
+        settings = InterpolatorSettings(
+            out=tmp_path / str(together), steps=3, batch=1, warmup=1, log_every=1, together=together
+        )
+        train_interpolator(settings, stores)
+    np.testing.assert_allclose(losses(tmp_path / "2"), losses(tmp_path / "9"), rtol=1e-2)
+
+
+def test_the_rate_falls_to_nothing_with_the_time(folder, tmp_path):
+    assert [decayed(x) for x in (0.0, 0.25, 1.0)] == [1.0, 1.0, 0.0]
+    assert decayed(0.625) == pytest.approx(0.5)
+    settings = InterpolatorSettings(
+        out=tmp_path / "run", steps=10**6, batch=1, warmup=1, log_every=1, max_minutes=0.05
+    )
+    train_interpolator(settings, [FlowStore(folder, crop=64)])
+    first = losses(tmp_path / "run")
+    assert 0 < len(first) < 1000
+    # The time is used up, whoever asks again.
+    train_interpolator(settings, [FlowStore(folder, crop=64)])
+    assert losses(tmp_path / "run") == first
 
 
 def test_crops_that_do_not_fit_are_refused(folder):

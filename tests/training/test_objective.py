@@ -82,9 +82,12 @@ def test_text_is_dropped_as_often_as_asked(share: float) -> None:
     assert set(heard.captions) <= {"", "a ball"}
 
 
-def test_half_of_a_refiners_examples_are_its_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_share_of_a_refiners_examples_are_its_first_step(
+    share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The target is white and the input black, so that one can tell where the noise was put."""
-    spec = tiny("refiner").stage("refiner")
+    spec = tiny("refiner", first_step=share).stage("refiner")
     assert spec.smoothing.noise_correlation == 0.5
     count, shape = 200, (200, 4, 3, 16, 16)
     target, black = torch.full(shape, 0.9), torch.full(shape, -0.9)
@@ -104,7 +107,7 @@ def test_half_of_a_refiners_examples_are_its_first_step(monkeypatch: pytest.Monk
     )  # fmt: skip
     assert torch.equal(loss, torch.zeros(count))  # the target is the target in both halves
     first = sigma == spec.start_sigma
-    assert int(first.sum()) / count == pytest.approx(0.5, abs=0.12)
+    assert int(first.sum()) / count == pytest.approx(share, abs=0.12 if share % 1 else 0)
     assert (sigma[~first] < spec.start_sigma).all()
     level = sigma[:, None, None, None, None]
     under_input = (seen["sample"] - (1 - level) * black) / level

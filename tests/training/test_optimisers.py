@@ -86,7 +86,7 @@ def test_the_rate_rises_holds_and_falls(total: int, warmup: int, place: float) -
     rate = scheduled_rate(step, total, warmup)
     assert 0 < rate <= 1
     following = scheduled_rate(step + 1, total, warmup)
-    if step + 1 < warmup:
+    if step + 1 < min(warmup, int(total * 0.8)):
         assert following > rate
     elif step >= warmup:
         assert following <= rate
@@ -94,5 +94,6 @@ def test_the_rate_rises_holds_and_falls(total: int, warmup: int, place: float) -
     if warmup <= step < int(total * 0.8):
         assert rate == 1.0
     assert scheduled_rate(total, total, 0) == pytest.approx(0.05)
+    assert scheduled_rate(step, total, warmup, progress=0.99) <= 0.05 + 1e-9
     assert scheduled_rate(step, total, 0, progress=0.9) <= 0.5 + 1e-9
     assert scheduled_rate(step, total, warmup, progress=place / 2) == rate

@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 
 pytestmark = pytest.mark.slow
 
@@ -60,14 +62,28 @@ def test_two_processes_have_the_losses_of_one(tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_costs_the_steps_since_the_checkpoint(tmp_path: Path) -> None:
-    finish(launch(tmp_path / "whole", 2, 12, "--save-every", "3"), 2)
-    process = launch(tmp_path / "parts", 2, 12, "--save-every", "3")
-    checkpoint = tmp_path / "parts" / "base" / "checkpoint"
+    steps = 40
+    process = launch(tmp_path / "parts", 2, steps, "--save-every", "3")
+    clock = tmp_path / "parts" / "base" / "checkpoint" / "clock.json"
     end = time.monotonic() + 200
-    while not checkpoint.is_dir() and time.monotonic() < end:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    finish(launch(tmp_path / "parts", 2, 12, "--save-every", "3"), 2)
-    found = losses(tmp_path / "parts")
-    assert found == pytest.approx(losses(tmp_path / "whole"), rel=1e-4)
+    while not clock.is_file() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
+    os.kill(worker_of(process.pid), signal.SIGKILL)
+    process.communicate(timeout=100)
+    assert process.returncode != 0
+    state = torch.load(clock.with_name("state.pt"), weights_only=True)
+    assert 0 < state["step"] < steps
+    finish(launch(tmp_path / "parts", 2, steps, "--save-every", "3"), 2)
+    finish(launch(tmp_path / "whole", 2, steps, "--save-every", "0"), 2)
+    assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), rel=1e-3)
+
+
+def worker_of(launcher: int) -> int:
+    """One of the processes that the launcher's torchrun started to train."""
+    found = [
+        child.pid
+        for child in psutil.Process(launcher).children(recursive=True)
+        if "RANK" in child.environ() and "train" in child.cmdline()
+    ]
+    assert len(found) == 2
+    return found[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import torch
 from tests.training.conftest import BrokenSource, tiny
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.diffusion.flow_matching import SIGMA_FLOOR, training_sigmas
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.training import sheets, trainer
@@ -38,22 +40,48 @@ def test_a_run_stops_in_time_with_a_checkpoint(tmp_path: Path) -> None:
     assert again[0].minutes > lines[-1].minutes  # time goes on where it stopped
 
 
-def test_a_budget_is_of_all_calls_and_ends_decayed(tmp_path: Path) -> None:
-    spec = tiny("refiner", steps=100_000)
+class Clock:
+    """Time that goes on by a tenth of a minute whenever somebody looks at it."""
 
-    def run(**limits: float) -> list[Progress]:
-        lines: list[Progress] = []
-        settings = RunSettings(tmp_path, log_every=1, save_every=0, workers=0, **limits)  # type: ignore[arg-type]
-        train_stage(spec, "refiner", settings, lines.append)
-        return lines
+    def __init__(self) -> None:
+        self.now = 0.0
 
-    first = run(max_minutes=0.02, budget_minutes=0.06)
-    assert first[1].rates == 1.0
-    rest = run(budget_minutes=0.06)
-    assert rest[0].step == first[-1].step + 1
-    assert 0.05 <= rest[-1].rates < 0.3
-    assert rest[-1].minutes == pytest.approx(0.06, abs=0.02)
-    assert not run(budget_minutes=0.06)
+    def monotonic(self) -> float:
+        self.now += 6.0
+        return self.now
+
+
+@pytest.mark.filterwarnings("ignore::vidcascade.training.health.TrainingWarning")
+@pytest.mark.parametrize("log_every", [0, 1, 3])
+def test_a_budget_is_of_all_calls_and_ends_decayed(
+    log_every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "time", Clock())
+    factors: list[float] = []
+    scheduled = trainer.scheduled_rate
+
+    def rate(*given: Any, **named: Any) -> float:
+        factors.append(scheduled(*given, **named))
+        return factors[-1]
+
+    monkeypatch.setattr(trainer, "scheduled_rate", rate)
+
+    def run(**limits: float) -> int:
+        before = len(factors)
+        settings = RunSettings(tmp_path, log_every=log_every, save_every=0, workers=0, **limits)  # type: ignore[arg-type]
+        train_stage(tiny("refiner", steps=100_000), "refiner", settings)
+        return len(factors) - before
+
+    first = run(max_minutes=5, budget_minutes=15)
+    assert first > 3
+    assert factors[2] == 1.0  # after a warmup of two steps
+    rest = run(budget_minutes=15)
+    assert rest > first
+    assert factors[-1] < 0.35
+    assert factors[-rest] == 1.0
+    kept = (tmp_path / "checkpoint" / "state.pt").read_bytes()
+    assert run(budget_minutes=15) == 0
+    assert (tmp_path / "checkpoint" / "state.pt").read_bytes() == kept
 
 
 def test_compiling_needs_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,9 +192,22 @@ def errors(divergence: Divergence, *values: float, start: int = 1000) -> None:
 
 def test_a_climbing_error_is_a_divergence(tmp_path: Path) -> None:
     divergence = Divergence(10, tmp_path)
-    errors(divergence, 0.9, 0.3, 0.1, 0.2, 0.1, 0.9, 0.1, 0.1)  # scatter is none
-    with pytest.raises(VidCascadeError, match=r"from 10\.0% to 90\.0% .* diverged; lower muon_lr"):
-        errors(divergence, 0.9, 0.9)
+    errors(divergence, 0.9, 0.3, 0.1, 0.2, 0.1, 1.9, 0.1, 0.1)  # scatter is none
+    errors(divergence, 0.9, 0.9, 0.9, 0.1, 0.1)  # nor is what still knows something
+    with pytest.raises(VidCascadeError, match=r"from 10\.0% to 190\.0% .* diverged; lower muon_lr"):
+        errors(divergence, 1.9, 1.9)
+
+
+@pytest.mark.parametrize("shift", [1.0, 16.0])
+def test_a_run_that_only_scatters_goes_on(shift: float, tmp_path: Path) -> None:
+    """Thousands of windows of a network whose error depends on σ as real ones' does."""
+    divergence = Divergence(0, tmp_path)
+    generator = torch.Generator().manual_seed(0)
+    for step in range(3000):
+        sigma = training_sigmas(torch.randn(WINDOW_EXAMPLES, generator=generator), shift)
+        untrained = 0.3 / sigma.clamp(min=SIGMA_FLOOR).square()
+        spread = torch.randn(WINDOW_EXAMPLES, generator=generator).mul(0.5).exp()
+        divergence.see(step + 1, 0.6 * sigma.square() * spread * untrained, untrained)
 
 
 def test_what_climbs_in_the_warmup_is_not_judged(tmp_path: Path) -> None:

@@ -61,7 +61,8 @@ class Manifest:
             "sigmas": {name: list(values) for name, values in self.sigmas.items()},
             "arithmetic": dict(self.arithmetic),
             "versions": dict(self.versions),
-            "spec": self.spec.model_dump(mode="json"),
+            # Words that people's own clips taught are theirs to publish.
+            "spec": self.spec.model_dump(mode="json", exclude={"world": {"learnt"}}),
         }
 
     def to_json(self, indent: int | None = None) -> str:

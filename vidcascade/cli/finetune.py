@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vidcascade.cli.train import list_skipped, plain_warnings, report
+from vidcascade.cli.train import is_main, list_skipped, plain_warnings, report
 
 
 def finetune(
@@ -32,6 +32,7 @@ def finetune(
     seed: Annotated[int, typer.Option(min=0, help="Seed of examples and noise.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that draw examples.")] = 1,
     sheet_every: Annotated[int, typer.Option(min=0, help="Steps between sheets.")] = 500,
+    save_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints.")] = 100,
     log_every: Annotated[int, typer.Option(min=0, help="Steps between lines.")] = 20,
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the network: faster after a minute.")
@@ -40,25 +41,35 @@ def finetune(
 ) -> None:
     """Teach a finished cascade new subjects from a few clips or pictures, and keep the old ones.
 
-    Run the same command again to go on after an interruption.
+    Pictures are clips that stand still. The same command goes on from the last checkpoint after
+    an interruption. What an earlier finetuning taught is not among the old clips: put its clips
+    into the folder as well.
     """
+    from diffusers.utils import logging
+
     from vidcascade.training import finetuning
     from vidcascade.training.sheets import SheetWriter
     from vidcascade.training.sources import FolderSource
     from vidcascade.training.trainer import RunSettings
+    from vidcascade.video.atomic import check_parent, check_replaceable
 
+    logging.set_verbosity_error()  # diffusers says much about casts that are meant
     with plain_warnings():
         folder, spec = finetuning.prepare(
-            weights, stage, batch=batch, muon_lr=muon_lr, adam_lr=adam_lr, steps=10_000_000
+            weights, stage, batch=batch, muon_lr=muon_lr, adam_lr=adam_lr
         )
+        out = out.absolute()
+        check_parent(out)
+        check_replaceable(out, force)
         new = FolderSource.open(spec, stage, data, stills=True)
         list_skipped(new.folder.skipped, len(new.folder.entries))
-        source = finetuning.mix(spec, stage, new, share)
+        source = finetuning.mix(spec, stage, new, share, seed)
         place = (run or out.with_name(f"{out.name}-run")) / stage
         settings = RunSettings(
-            place, sheet_every=sheet_every, log_every=log_every, workers=workers, seed=seed,
-            compile=compile_, budget_minutes=minutes,
+            place, sheet_every=sheet_every, save_every=save_every, log_every=log_every,
+            workers=workers, seed=seed, compile=compile_, budget_minutes=minutes,
         )  # fmt: skip
         sheets = SheetWriter(spec, stage, place, new) if sheet_every else None
         finetuning.finetune(folder, spec, stage, source, settings, out, report, sheets, force)
-    typer.echo(f"Cascade: {out}")
+    if is_main():
+        typer.echo(f"Cascade: {out}")

@@ -13,6 +13,7 @@ import typer
 from vidcascade.errors import UsageError
 
 if TYPE_CHECKING:
+    from vidcascade.cascade.spec import CascadeSpec
     from vidcascade.training.logs import Progress
 
 _LISTED = 20
@@ -61,13 +62,22 @@ def train(
     from vidcascade.cascade.spec import CascadeSpec
     from vidcascade.training.sheets import SheetWriter
     from vidcascade.training.sources import FolderSource
-    from vidcascade.training.trainer import RunSettings, train_stage
+    from vidcascade.training.trainer import ENDLESS, RunSettings, train_stage
 
     with plain_warnings():
         changes = _settings(set_ or [])
-        changes |= {"steps": steps, "batch": batch, "frames": frames}
-        loaded = CascadeSpec.load(spec).with_recipe(stage, **changes)
+        if budget_minutes is not None:
+            changes.setdefault("steps", ENDLESS)
+        changes |= {
+            k: v for k, v in {"steps": steps, "batch": batch, "frames": frames}.items() if v
+        }
+        loaded = CascadeSpec.load(spec)
+        if data is not None:
+            loaded = loaded.model_copy(update={"world": None})
         folder = out / stage
+        loaded = loaded.with_recipe(stage, **changes)
+        if is_main():
+            _keep_spec(loaded, folder)
         source = None
         if data is not None:
             source = FolderSource.open(loaded, stage, data)
@@ -78,12 +88,27 @@ def train(
         )  # fmt: skip
         sheets = SheetWriter(loaded, stage, folder, source) if sheet_every else None
         weights = train_stage(loaded, stage, settings, report, sheets, source)
+    if is_main():
+        from accelerate import PartialState
+
+        count = PartialState().num_processes
+        typer.echo(f"Weights: {weights}" + (f", by {count} processes" if count > 1 else ""))
+
+
+def _keep_spec(spec: CascadeSpec, folder: Path) -> None:
+    """Write what is trained beside it, for ``vidcascade assemble --spec``."""
+    from vidcascade.video import atomic_path
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / "spec.yaml", overwrite=True) as temporary:
+        temporary.write_text(spec.to_yaml(), encoding="utf-8")
+
+
+def is_main() -> bool:
+    """Whether this process speaks; there are several where ``accelerate launch`` started them."""
     from accelerate import PartialState
 
-    state = PartialState()  # of which there are several where accelerate launch started them
-    if state.is_main_process:
-        together = f", by {state.num_processes} processes" if state.num_processes > 1 else ""
-        typer.echo(f"Weights: {weights}{together}")
+    return bool(PartialState().is_main_process)
 
 
 def _settings(texts: list[str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -32,7 +32,7 @@ class WorldConfig(BaseModel):
     ``solid_share``, ``two_subjects``, ``camera``, ``size_words`` and ``shadows`` are
     probabilities. ``held_out`` is the fraction of (subject, motion, background) combinations,
     selected by a hash with ``held_out_seed``, that the training split never shows. ``learnt`` are
-    captions of other clips that a cascade was finetuned on: the world does not draw them.
+    new words that a cascade was finetuned on: the world does not draw them, prompts may hold them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,7 +49,7 @@ class WorldConfig(BaseModel):
     shadows: float = Field(default=0.5, ge=0, le=1)
     held_out: float = Field(default=0.0, ge=0, lt=1)
     held_out_seed: int = 0
-    learnt: tuple[str, ...] = ()
+    learnt: tuple[Annotated[str, Field(max_length=40)], ...] = Field(default=(), max_length=500)
 
     @field_validator(*_KNOWN, mode="after")
     @classmethod

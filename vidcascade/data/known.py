@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vidcascade.data.captions import vocabulary
@@ -23,9 +24,9 @@ class Known:
     """What a prompt says that the world does not know.
 
     Attributes:
-        unknown: words that no caption uses, in order.
+        unknown: words that no caption uses and that were not learnt besides, in order.
         share: of the prompt's meaningful words, how many are known, in [0, 1].
-        has_subject: whether it names a sticker or a solid of the world.
+        has_subject: whether it names a sticker or a solid of the world, or holds a learnt word.
     """
 
     unknown: tuple[str, ...]
@@ -40,15 +41,8 @@ class Known:
 
 def check_prompt(prompt: str, world: WorldConfig) -> Known:
     """Compare a prompt with the words of a world's captions."""
-    subjects = _words_of(_phrases(world)["subjects"])
-    everything = set(subjects) | set(_SMALL)
-    for kind, phrases in _phrases(world).items():
-        if kind != "subjects":
-            everything |= _words_of(phrases)
-    for kind in ("sizes", "cameras", "relations", "frames"):
-        everything |= _words_of(vocabulary()[kind])
-    taught = _words_of(world.learnt) - everything
-    everything |= taught
+    taught = set(world.learnt)
+    everything = _vocabulary(world) | taught
     said = [w for w in _split(prompt) if w not in _SMALL]
     unknown = tuple(dict.fromkeys(w for w in said if not _in(w, everything)))
     share = 1.0 if not said else sum(w not in unknown for w in said) / len(said)
@@ -58,11 +52,18 @@ def check_prompt(prompt: str, world: WorldConfig) -> Known:
     return Known(unknown, share, named or plural or any(_in(w, taught) for w in said))
 
 
+def new_words(captions: Iterable[str], world: WorldConfig) -> tuple[str, ...]:
+    """Words of captions that a world's own captions do not use, each once, in order."""
+    known = _vocabulary(world)
+    words = (word for caption in captions for word in _split(caption))
+    return tuple(dict.fromkeys(word for word in words if not _in(word, known)))
+
+
 def describe_world(world: WorldConfig) -> str:
     """One line on what the world knows, for a warning."""
     solids = ", ".join(world.names("solids"))
     colours = ", ".join(world.names("colours"))
-    learnt = f"; and clips like {_few(tuple(map(repr, world.learnt)), 4)}" if world.learnt else ""
+    learnt = f"; and from finetuning {_few(world.learnt)}" if world.learnt else ""
     return (
         f"subjects {_few(world.names('subjects'))}, {solids} ({colours}); "
         f"motions {', '.join(world.names('motions'))}; "
@@ -73,6 +74,15 @@ def describe_world(world: WorldConfig) -> str:
 def _few(names: tuple[str, ...], most: int = 24) -> str:
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _vocabulary(world: WorldConfig) -> set[str]:
+    everything = set(_SMALL)
+    for phrases in _phrases(world).values():
+        everything |= _words_of(phrases)
+    for kind in ("sizes", "cameras", "relations", "frames"):
+        everything |= _words_of(vocabulary()[kind])
+    return everything
 
 
 def _phrases(world: WorldConfig) -> dict[str, tuple[str, ...]]:

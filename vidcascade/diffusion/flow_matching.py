@@ -54,15 +54,17 @@ def velocity_loss(
     weight: Tensor | None = None,
     huber: float = 0.0,
 ) -> Tensor:
-    """Mean error in v of each sample: prediction and x (B, …), sigma (B,) → (B,).
+    """Mean squared error in v of each sample: prediction and x (B, …), sigma (B,) → (B,).
 
     ``weight`` broadcasts over x and has mean about 1; it makes parts of the picture count more.
-    ``huber`` is the c of the pseudo-Huber loss (Song & Dhariwal 2024, eq. 7) in units of x,
-    scaled so that errors far below c count squared as without it; 0 is the squared error.
+    With ``huber`` = c > 0, in units of x, each value's error e counts as the pseudo-Huber loss
+    2c·(√(e² + c²) - c) (Charbonnier et al. 1994) instead of e², in the same weighting: as e² far
+    below c, and as 2c·|e| far above.
     """
     error = (prediction.float() - x.float()).square()
     if huber > 0.0:
-        error = 2 * huber * ((error + huber**2).sqrt() - huber)
+        # 2c·(√(e² + c²) - c), without the difference of two near numbers.
+        error = 2 * huber * error / ((error + huber**2).sqrt() + huber)
     if weight is not None:
         error = error * weight
     return error.flatten(1).mean(1) / sigma.clamp(min=SIGMA_FLOOR).square()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,12 @@ def save_checkpoint(
     network: nn.Module,
     ema: EMAModel,
     optimisers: list[torch.optim.Optimizer],
+    minutes: float = 0.0,
 ) -> None:
-    """Replace the checkpoint in ``folder/checkpoint`` in one move."""
+    """Replace the checkpoint in ``folder/checkpoint`` in one move.
+
+    ``minutes`` is how long the run has trained so far, see :func:`trained_minutes`.
+    """
     target = folder / "checkpoint"
     with atomic_path(target, overwrite=True) as temporary:
         temporary.mkdir()
@@ -34,6 +40,16 @@ def save_checkpoint(
             "optimisers": [optimiser.state_dict() for optimiser in optimisers],
         }
         torch.save(state, temporary / "state.pt")
+        (temporary / "clock.json").write_text(json.dumps({"minutes": minutes}), encoding="utf-8")
+
+
+def trained_minutes(folder: Path) -> float:
+    """How long the run in ``folder`` had trained at its checkpoint; 0 without one."""
+    try:
+        text = (folder / "checkpoint" / "clock.json").read_text(encoding="utf-8")
+        return max(float(json.loads(text)["minutes"]), 0.0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def load_checkpoint(
@@ -74,9 +90,10 @@ def load_checkpoint(
 def _recover(source: Path) -> bool:
     """Put back a checkpoint whose replacement died between its two renames."""
     for old in source.parent.glob(f".{source.name}.*.old"):
-        old.rename(source)
-        return True
-    return False
+        with contextlib.suppress(OSError):  # another process of the same run was quicker
+            old.rename(source)
+            break
+    return source.is_dir()
 
 
 def _check_fit(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:

@@ -103,10 +103,13 @@ class StageDataset(Dataset[Example]):
         target = to_video(drawn.frames)
         weight = None
         emphasis = self.stage.training.subject_weight
-        if emphasis > 0 and drawn.cover is not None:
-            mask = torch.from_numpy(np.ascontiguousarray(drawn.cover))[None, :, None]
-            weight = 1 + emphasis * mask
-            weight = weight / weight.mean()
+        if emphasis > 0:
+            # Where the subject is not known, all of the picture counts alike.
+            weight = torch.ones_like(target[:, :, :1])
+            if drawn.cover is not None:
+                mask = torch.from_numpy(np.ascontiguousarray(drawn.cover))[None, :, None]
+                weight = 1 + emphasis * mask
+                weight = weight / weight.mean()
         positions = torch.tensor(chosen, dtype=torch.float32)[None]
         example = Example(target, weight, positions, [drawn.caption], None, torch.zeros(1))
         if self.before is not None:

@@ -7,22 +7,32 @@ work is local and knows no subjects.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+from accelerate import PartialState
+from safetensors import safe_open
+
 from vidcascade.cascade.assembling import assemble_cascade
 from vidcascade.cascade.spec import CascadeSpec
-from vidcascade.cascade.weights import resolve_weights
-from vidcascade.errors import UsageError
+from vidcascade.cascade.weights import resolve_weights, verify_checksums
+from vidcascade.data.folder import METADATA
+from vidcascade.data.known import new_words
+from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.training.logs import Progress
 from vidcascade.training.sources import FolderSource, MixedSource, WorldSource
-from vidcascade.training.trainer import RunSettings, SheetMaker, train_stage
+from vidcascade.training.trainer import ENDLESS, RunSettings, SheetMaker, train_stage
+from vidcascade.video.atomic import check_parent, check_replaceable
 
-MOST_CAPTIONS = 1000  # of new clips that the spec keeps, to know what the weights know
 # A quarter of the rates that the bundled weights were trained with, and a shorter average, which
 # must not be made of the old weights at the end of a short run.
-RATES = {"muon_lr": 0.002, "adam_lr": 4e-4, "warmup": 30, "ema": 0.99}
+RATES = {"muon_lr": 0.002, "adam_lr": 4e-4, "warmup": 30, "ema": 0.99, "steps": ENDLESS}
+MOST_WORDS, LONGEST_WORD = 500, 40  # of what the new captions add, kept in the spec
+_DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 
 
 def prepare(weights: str | Path, stage: str, **recipe: object) -> tuple[Path, CascadeSpec]:
@@ -42,17 +52,30 @@ def prepare(weights: str | Path, stage: str, **recipe: object) -> tuple[Path, Ca
     return folder, spec.with_recipe(stage, **chosen)
 
 
-def mix(spec: CascadeSpec, stage: str, new: FolderSource, share: float) -> MixedSource:
+def mix(
+    spec: CascadeSpec, stage: str, new: FolderSource, share: float, seed: int = 0
+) -> MixedSource:
     """New clips with probability ``share``, the drawn world's else.
 
     Raises:
-        UsageError: a share outside (0, 1], or old clips of a cascade that has no world.
+        UsageError: a share outside (0, 1], or old clips that cannot be drawn here.
     """
     if not 0.0 < share <= 1.0:
         raise UsageError(f"The share of new clips must be in (0, 1], not {share:g}.")
     if share == 1.0:
         return MixedSource(new, new, share)
-    return MixedSource(new, WorldSource(spec, spec.stage(stage)), share)
+    if spec.world is None:
+        raise UsageError(
+            f"The cascade {spec.name} has no world whose clips could keep what it knows: train on "
+            "new clips alone with --share 1, or put old ones into the folder."
+        )
+    old = WorldSource(spec, spec.stage(stage), seed)
+    if not old.world.has_stickers and spec.world.solid_share < 1:
+        raise UsageError(
+            "The stickers that keep what the cascade knows are not here: run "
+            "scripts/fetch_stickers.py, or train on new clips alone with --share 1."
+        )
+    return MixedSource(new, old, share)
 
 
 def finetune(
@@ -83,20 +106,88 @@ def finetune(
         ``out``.
 
     Raises:
-        UsageError: ``out`` exists and is not to be replaced.
+        UsageError: ``out`` exists and is not to be replaced, or the run's folder holds a run on
+            other weights, clips or settings.
         VidCascadeError: as :func:`~vidcascade.training.trainer.train_stage`.
     """
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out} exists: choose another --out, or --force to replace it.")
+    check_parent(out)
+    check_replaceable(out, overwrite)
+    state = PartialState()  # accelerate launch may have started several processes
+    if state.is_main_process:
+        _claim(settings.out, _identity(weights, spec, stage, source, settings))
+    state.wait_for_everyone()
     run = replace(settings, init=weights / stage)
     trained = train_stage(spec, stage, run, report, sheet, source)
-    networks = {s.name: trained if s.name == stage else weights / s.name for s in spec.stages}
-    kept = CascadeSpec.load(weights / "spec.yaml")
-    if kept.world is not None:
-        new = dict.fromkeys(entry.caption for entry in source.new.folder.entries)
-        learnt = tuple(dict.fromkeys((*kept.world.learnt, *new)))[:MOST_CAPTIONS]
-        world = kept.world.model_copy(update={"learnt": learnt})
-        kept = kept.model_copy(update={"world": world})
-    # Without the old card: its numbers are not the new weights'.
-    assemble_cascade(kept, networks, out, overwrite=overwrite)
+    if state.is_main_process:
+        networks = {s.name: trained if s.name == stage else weights / s.name for s in spec.stages}
+        kept = _with_words(CascadeSpec.load(weights / "spec.yaml"), source.new)
+        dtype = _stored_dtype(weights / stage)
+        assemble_cascade(kept, networks, out, dtype, overwrite, _card(weights, source, settings))
+    state.wait_for_everyone()
     return out
+
+
+def _identity(
+    weights: Path, spec: CascadeSpec, stage: str, source: MixedSource, settings: RunSettings
+) -> str:
+    """What makes two runs the same one; how long they last does not."""
+    folder = source.new.folder
+    listed = hashlib.sha256((folder.folder / METADATA).read_bytes())
+    for entry in folder.entries:
+        listed.update(f"{entry.path.name} {entry.path.stat().st_size}\n".encode())
+    return json.dumps({
+        "weights": verify_checksums(weights),
+        "clips": listed.hexdigest(),
+        "share": source.share,
+        "seed": settings.seed,
+        "recipe": spec.stage(stage).training.model_dump(mode="json"),
+    })  # fmt: skip
+
+
+def _claim(folder: Path, identity: str) -> None:
+    mark = folder / "finetuning.json"
+    try:
+        held = mark.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        held = None
+    if held is None and not (folder / "checkpoint").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        mark.write_text(identity, encoding="utf-8")
+    elif held != identity:
+        raise UsageError(
+            f"{folder} holds a run on other weights, clips or settings: choose another --run, or "
+            "remove it."
+        )
+
+
+def _with_words(spec: CascadeSpec, new: FolderSource) -> CascadeSpec:
+    """The spec, whose world knows the words that the new captions add."""
+    if spec.world is None:
+        return spec
+    found = new_words((entry.caption for entry in new.folder.entries), spec.world)
+    words = tuple(dict.fromkeys((*spec.world.learnt, *found)))
+    words = tuple(word for word in words if len(word) <= LONGEST_WORD)[-MOST_WORDS:]
+    world = spec.world.model_copy(update={"learnt": words})
+    return spec.model_copy(update={"world": world})
+
+
+def _stored_dtype(folder: Path) -> torch.dtype:
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118 - it is no mapping
+                return _DTYPES.get(tensors.get_slice(key).get_dtype(), torch.bfloat16)
+    raise VidCascadeError(f"There are no weights in {folder}: give a whole cascade.")
+
+
+def _card(weights: Path, source: MixedSource, settings: RunSettings) -> str:
+    hashes = "\n".join(f"- `{name}`: {value}" for name, value in verify_checksums(weights).items())
+    minutes = settings.budget_minutes
+    return (
+        f"# Finetuned from {weights.name}\n\nOne stage was trained on, on "
+        f"{len(source.new.folder.entries)} clips or pictures ({source.share:.0%} of the examples; "
+        f"the rest were the cascade's own)"
+        + ("" if minutes is None else f", for {minutes:g} minutes")
+        + ". Nothing about the result has been measured, and the numbers of the cascade that it "
+        "comes from are not its own.\n\nThe weights it was started from (SHA-256), whose licence "
+        f"holds for these as well, beside that of the new clips:\n\n{hashes}\n"
+    )

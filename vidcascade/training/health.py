@@ -19,7 +19,7 @@ WINDOW_EXAMPLES = 24
 RECENT_WINDOWS = 3
 UNTAUGHT_WINDOWS = 6
 UNTAUGHT = 1.2  # a little above 1: a refiner needs a while to beat its input
-DIVERGED = 4.0
+DIVERGED = 4.0  # times the lowest, and worse than an untrained network besides
 
 
 class TrainingWarning(UserWarning):
@@ -72,8 +72,9 @@ class Starvation:
 class Divergence:
     """Stops a run whose error climbs, and warns, once, of one whose error never fell.
 
-    The error is the loss over that of an untrained network on the same examples at the same σ:
-    unlike the loss itself it does not depend on which noise levels were drawn.
+    The error is the loss over that of an untrained network on the same examples at the same σ. It
+    scatters with the noise levels that were drawn, though less than the loss itself; so a run has
+    diverged only when it is also worse than a network that has learnt nothing.
 
     Args:
         warmup: steps of warmup, in which nothing is judged.
@@ -92,7 +93,7 @@ class Divergence:
         """Look at some examples' losses, and an untrained network's, (B,) both.
 
         Raises:
-            VidCascadeError: the error has risen to several times its lowest.
+            VidCascadeError: the error has risen to several times its lowest and above 1.
         """
         if step <= self.warmup:
             return
@@ -108,7 +109,7 @@ class Divergence:
             return
         now = statistics.median(self._recent)
         self._lowest = min(self._lowest, now)
-        if now > DIVERGED * self._lowest:
+        if now > max(DIVERGED * self._lowest, 1.0):
             raise VidCascadeError(
                 f"Training stopped at step {step}: the error has risen from {self._lowest:.1%} to "
                 f"{now:.1%} of an untrained network's, so this run has diverged; lower muon_lr and "

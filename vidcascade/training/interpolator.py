@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -18,19 +18,19 @@ from vidcascade.interpolation.warp_network import (
     WarpNetwork,
     compose,
     prior_of,
-    sample,
 )
 from vidcascade.nn.precision import working_dtype
 from vidcascade.training.checkpoints import load_checkpoint, save_checkpoint
 from vidcascade.training.health import check_finite
-from vidcascade.training.interpolator_data import Batch, FlowStore, draw_batch
+from vidcascade.training.interpolator_data import CELL, Batch, FlowStore, draw_batch
 from vidcascade.training.muon import GramMuon
-from vidcascade.training.optimisers import scheduled_rate
 from vidcascade.video.atomic import atomic_path
 
 __all__ = ["InterpolatorSettings", "interpolation_loss", "train_interpolator"]
 
 FLOW_LOSS = 2.0  # weight of the flows' distance to the known ones
+_FLAT = 0.25  # part of a run before the learning rates begin to fall
+_LOG = "log.jsonl"
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,16 @@ class InterpolatorSettings:
 
     Attributes:
         out: folder of checkpoint, log and result.
-        steps: of the whole run; the learning rate falls over the last fifth of them.
+        steps: of the whole run; the learning rates fall to zero over the last three quarters.
         batch: examples of 192 × 192 pixels in a step.
         muon_lr: learning rate of the matrices inside the blocks.
         adam_lr: learning rate of everything else.
         warmup: steps over which both rise.
         ema: decay of the averaged weights.
         seed: of the examples.
-        max_minutes: stop, with a checkpoint, after this long.
+        max_minutes: of the whole run, interruptions not counted: where time runs out before the
+            steps do, the learning rates fall with the time.
+        together: examples that are worked on at once; the gradients of a batch's parts add up.
         save_every: steps between checkpoints.
         log_every: steps between log lines.
         init: folder of weights to start from.
@@ -66,49 +68,31 @@ class InterpolatorSettings:
     log_every: int = 50
     init: Path | None = None
     compile: bool = False
+    together: int = 8
 
 
-def interpolation_loss(given: Correction, batch: Batch, prior: Tensor) -> tuple[Tensor, Tensor]:
-    """What is minimised, and the mean squared error of each example's prediction (in [0, 1]²).
+def interpolation_loss(given: Correction, batch: Batch) -> tuple[Tensor, Tensor]:
+    """What is minimised, (B,), and the mean squared error of each prediction (in [0, 1]²).
 
     The logarithm of each example's error, since quality is judged by the mean of PSNRs: without
     it, the few examples that nobody can predict would take nearly all of the gradient. A share of
     an absolute error keeps outliers from ruling one picture. The flows are also pulled to those
     found with the middle frame at hand, wherever these show it better than the prior does.
     """
-    made = compose(batch.first, batch.second, given, batch.time)
-    error = (made - batch.middle) * 0.5
-    squared = error.square().mean((1, 2, 3))
-    absolute = (error.square() + 1e-6).sqrt().mean((1, 2, 3))
-    wide = F.avg_pool2d(error, 4).abs().mean((1, 2, 3))
-    pulled = _flow_error((given.coarse, given.flows), batch, prior)
-    loss = 0.5 * (squared + 3e-5).log() + (absolute + 0.3 * wide + 4e-3).log() + FLOW_LOSS * pulled
-    return loss.mean(), squared.detach()
+    error = (compose(batch.first, batch.second, given, batch.time) - batch.middle) * 0.5
+    square = error.square()
+    squared = square.mean((1, 2, 3))
+    absolute = (square + 1e-6).sqrt().mean((1, 2, 3))
+    pulled = _flow_error(given.coarse, batch)
+    pulled = pulled + _flow_error(F.avg_pool2d(given.flows[..., ::2, ::2], CELL // 2), batch)
+    loss = 0.5 * (squared + 3e-5).log() + (absolute + 3e-3).log() + FLOW_LOSS * pulled
+    return loss, squared.detach()
 
 
-def _flow_error(flows: Sequence[Tensor], batch: Batch, prior: Tensor) -> Tensor:
-    """Robust distance to the known flows, where they are worth more than the prior: (B,).
-
-    Judged on cells of 8 × 8 pixels, seen at half size: cheap, and blind to noise.
-    """
-    with torch.no_grad():
-        middle = F.avg_pool2d(batch.middle, 2)
-        frames = [F.avg_pool2d(frame, 2) for frame in (batch.first, batch.second)]
-        errors = []
-        for guess in (prior, batch.known):
-            half = F.avg_pool2d(guess, 2) * 0.5
-            both = [
-                (sample(frame, half[:, 2 * i : 2 * i + 2]) - middle).abs().mean(1)
-                for i, frame in enumerate(frames)
-            ]
-            errors.append(F.avg_pool2d(torch.stack(both, dim=1), 4))
-        worth = ((errors[0] - errors[1]) / (errors[0] + errors[1] + 0.02)).clamp(min=0)
-        known = F.avg_pool2d(batch.known, 8)
-    total = torch.zeros(len(prior), device=prior.device)
-    for guess in flows:
-        apart = (F.avg_pool2d(guess, 8) - known).abs().unflatten(1, (2, 2)).sum(2)
-        total = total + (worth * torch.log1p(apart)).mean((2, 3)).sum(1)
-    return total
+def _flow_error(cells: Tensor, batch: Batch) -> Tensor:
+    """Robust distance to the known flows, where they are worth more than the prior: (B,)."""
+    apart = (cells - batch.known).abs().unflatten(1, (2, 2)).sum(2)
+    return (batch.worth * torch.log1p(apart)).mean((2, 3)).sum(1)
 
 
 def build_optimisers(
@@ -137,6 +121,8 @@ def train_interpolator(
         VidCascadeError: the loss is not finite, or the checkpoint does not fit.
     """
     settings.out.mkdir(parents=True, exist_ok=True)
+    told = json.dumps(asdict(settings), default=str, indent=1)
+    (settings.out / "settings.json").write_text(told + "\n", encoding="utf-8")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(settings.seed)
     network = WarpNetwork()
@@ -154,44 +140,77 @@ def train_interpolator(
         torch._dynamo.config.cache_size_limit = 64
         network.compile_repeated_blocks(dynamic=False)
     half = working_dtype("bfloat16", device)
-    begun = time.monotonic()
+    begun = time.monotonic() - 60 * _minutes_so_far(settings.out, step)
     errors: list[Tensor] = []
     losses: list[float] = []
-    while step < settings.steps:
-        factor = scheduled_rate(step, settings.steps, settings.warmup)
-        for optimiser, base in zip(optimisers, rates, strict=True):
-            for group, rate in zip(optimiser.param_groups, base, strict=True):
-                group["lr"] = rate * factor
-        batch = _to(draw_batch(stores, settings.batch, settings.seed, step), device)
-        prior, miss = prior_of(batch.ahead, batch.back, batch.time)
-        with torch.autocast(device.type, torch.bfloat16, enabled=half is torch.bfloat16):
-            given = network(batch.first, batch.second, prior, miss, batch.time)
-        loss, squared = interpolation_loss(given, batch, prior)
-        loss.backward()
-        norm = float(torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0))
-        check_finite(float(loss.detach()), norm, step, settings.out)
-        for optimiser in optimisers:
-            optimiser.step()
-            optimiser.zero_grad()
-        ema.step(network.parameters())
-        step += 1
-        losses.append(float(loss.detach()))
-        errors.append(squared)
-        minutes = (time.monotonic() - begun) / 60
-        if step % settings.log_every == 0:
-            psnr = float((-10 * torch.cat(errors).clamp(min=1e-6).log10()).mean())
-            mean = sum(losses) / len(losses)
-            line = {"step": step, "loss": mean, "psnr": psnr, "norm": norm, "minutes": minutes}
-            with (settings.out / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(line) + "\n")
-            report(line)
-            errors, losses = [], []
-        if step % settings.save_every == 0:
-            _save(settings.out, step, network, ema, optimisers)
-        if settings.max_minutes is not None and minutes > settings.max_minutes:
-            break
+    try:
+        while step < settings.steps:
+            minutes = (time.monotonic() - begun) / 60
+            done = step / settings.steps
+            if settings.max_minutes is not None:
+                done = max(done, minutes / settings.max_minutes)
+            if done >= 1:
+                break
+            factor = min((step + 1) / settings.warmup, decayed(done))
+            for optimiser, base in zip(optimisers, rates, strict=True):
+                for group, rate in zip(optimiser.param_groups, base, strict=True):
+                    group["lr"] = rate * factor
+            batch = _to(draw_batch(stores, settings.batch, settings.seed, step), device)
+            total = 0.0
+            for part in _parts(batch, settings.together):
+                prior = prior_of(part.ahead, part.back, part.time)
+                with torch.autocast(device.type, torch.bfloat16, enabled=half is torch.bfloat16):
+                    given = network(part.first, part.second, prior, part.time)
+                loss, squared = interpolation_loss(given, part)
+                loss = loss.sum() / len(batch.time)
+                loss.backward()
+                total += float(loss.detach())
+                errors.append(squared)
+            norm = float(torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0))
+            check_finite(total, norm, step, settings.out)
+            for optimiser in optimisers:
+                optimiser.step()
+                optimiser.zero_grad()
+            ema.step(network.parameters())
+            step += 1
+            losses.append(total)
+            if step % settings.log_every == 0:
+                psnr = float((-10 * torch.cat(errors).clamp(min=1e-6).log10()).mean())
+                mean = sum(losses) / len(losses)
+                minutes = (time.monotonic() - begun) / 60
+                line = {"step": step, "loss": mean, "psnr": psnr, "norm": norm, "minutes": minutes}
+                with (settings.out / _LOG).open("a", encoding="utf-8") as log:
+                    log.write(json.dumps(line) + "\n")
+                report(line)
+                errors, losses = [], []
+            if step % settings.save_every == 0:
+                _save(settings.out, step, network, ema, optimisers)
+    except KeyboardInterrupt:
+        _save(settings.out, step, network, ema, optimisers)
+        raise
     _save(settings.out, step, network, ema, optimisers)
     return settings.out / "network"
+
+
+def decayed(done: float) -> float:
+    """Factor on the learning rates when a part of the run is done: flat, then a line to zero."""
+    return min(1.0, (1 - done) / (1 - _FLAT))
+
+
+def _minutes_so_far(out: Path, step: int) -> float:
+    """What a run that continues at ``step`` has taken, from its log; 0 for a new one."""
+    try:
+        lines = [json.loads(line) for line in (out / _LOG).read_text("utf-8").splitlines()]
+    except FileNotFoundError:
+        return 0.0
+    return max((float(line["minutes"]) for line in lines if line["step"] <= step), default=0.0)
+
+
+def _parts(batch: Batch, size: int) -> Iterator[Batch]:
+    """A batch in parts that fit a processor's cache; their gradients add up."""
+    names = list(batch.__dataclass_fields__)
+    for start in range(0, len(batch.time), size):
+        yield Batch(**{name: getattr(batch, name)[start : start + size] for name in names})
 
 
 def _save(

@@ -43,9 +43,7 @@ def scheduled_rate(
     ``progress`` is the share of the run's time that is spent, 0 to 1, for runs that end by the
     clock: whichever of steps and time is nearer to its end decides.
     """
-    if step < warmup:
-        return (step + 1) / warmup
+    rise = (step + 1) / warmup if step < warmup else 1.0
     done = max(step / total, progress)
-    if done < DECAY_FROM:
-        return 1.0
-    return max(floor, (1 - done) / (1 - DECAY_FROM))
+    fall = max(floor, (1 - done) / (1 - DECAY_FROM)) if done >= DECAY_FROM else 1.0
+    return min(rise, fall)

@@ -123,7 +123,6 @@ class MixedSource:
     def draw(
         self, number: int, size: int, times: Sequence[float], rng: np.random.Generator
     ) -> Drawn:
-        """See :meth:`ClipSource.draw`; clips have no cover, which one of the sources may lack."""
+        """See :meth:`ClipSource.draw`."""
         chosen = self.new if rng.random() < self.share else self.old
-        drawn = chosen.draw(number, size, times, rng)
-        return Drawn(drawn.frames, drawn.caption)
+        return chosen.draw(number, size, times, rng)

@@ -27,7 +27,7 @@ from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.nn.precision import working_dtype
 from vidcascade.nn.text import build_text_encoder
-from vidcascade.training.checkpoints import load_checkpoint, save_checkpoint
+from vidcascade.training.checkpoints import load_checkpoint, save_checkpoint, trained_minutes
 from vidcascade.training.dataset import Example, StageDataset
 from vidcascade.training.draws import Draws
 from vidcascade.training.health import Divergence, Starvation, check_finite
@@ -43,6 +43,9 @@ __all__ = ["NOISE_BINS", "Progress", "RunSettings", "SheetMaker", "train_stage"]
 
 # The health of a run is judged by some of its steps: a bridge's untrained prediction costs warps.
 JUDGED_EVERY = 4
+
+# Steps of a run that ends by the clock: more than it will reach.
+ENDLESS = 10_000_000
 
 # Draws a network's samples at a step; the picture, uint8 (H, W, 3), is also shown in TensorBoard.
 SheetMaker = Callable[[SpaceTimeDenoiser, int], "np.ndarray | None"]
@@ -164,10 +167,12 @@ class _Run:
         self.ema.to(device)
         self.is_main = self.accelerator.is_main_process
         self.log = RunLog(settings.out, self.step, self.is_main)
+        self.minutes = max(trained_minutes(settings.out), self.log.minutes)
         if self.ranks > 1:  # only the main process reads the log
-            minutes = [self.log.minutes]
+            minutes = [self.minutes]
             broadcast_object_list(minutes)
-            self.log.minutes = minutes[0]
+            self.minutes = minutes[0]
+        self.begun: float | None = None  # of the loop, by the monotonic clock
         self.saved = self.step
         count = max(self.recipe.steps - self.step, 0) * self.recipe.batch
         self.data = StageDataset(
@@ -181,14 +186,14 @@ class _Run:
         examples = batches(self.data, self.recipe.batch, settings.workers, self.rank, self.ranks)
         hunger = Starvation(settings.workers)
         divergence = Divergence(self.recipe.warmup, settings.out)
-        begun = time.monotonic()
+        self.begun = begun = time.monotonic()
         meter = Meter(begun)
         budget = settings.budget_minutes
         norm, factor = 0.0, 1.0
 
         def sum_up(spent: float) -> Meter:
             now = time.monotonic()
-            minutes = self.log.minutes + (now - begun) / 60
+            minutes = self.minutes + (now - begun) / 60
             left = self._minutes_left(meter.seconds_per_step(now), spent)
             line = meter.line(now, self.step, minutes, left, norm, factor)
             if self.is_main:
@@ -199,7 +204,7 @@ class _Run:
 
         while self.step < self.recipe.steps:
             spent = self._spent(begun)
-            if any(spent > end for end in self._ends()):
+            if any(spent >= end for end in self._ends()):
                 if settings.log_every > 0 and meter.steps:
                     sum_up(spent)  # so that the log tells of all the time
                 break
@@ -208,7 +213,7 @@ class _Run:
             meter.waited += time.monotonic() - asked
             factor = scheduled_rate(
                 self.step, self.recipe.steps, self.recipe.warmup,
-                progress=0.0 if budget is None else (self.log.minutes + spent) / budget,
+                progress=0.0 if budget is None else (self.minutes + spent) / budget,
             )  # fmt: skip
             loss, sigma, untrained, norm = self._advance(batch, factor)
             meter.add(loss, sigma)
@@ -276,7 +281,11 @@ class _Run:
     def _save(self) -> None:
         self.saved = self.step
         if self.is_main:
-            save_checkpoint(self.settings.out, self.step, self.network, self.ema, self.optimisers)
+            passed = 0.0 if self.begun is None else (time.monotonic() - self.begun) / 60
+            save_checkpoint(
+                self.settings.out, self.step, self.network, self.ema, self.optimisers,
+                self.minutes + passed,
+            )  # fmt: skip
 
     def _averaged(self) -> SpaceTimeDenoiser:
         # Its weights are drawn only to be replaced, so the run's random numbers are left alone.
@@ -300,7 +309,7 @@ class _Run:
         settings = self.settings
         ends = [] if settings.max_minutes is None else [settings.max_minutes]
         if settings.budget_minutes is not None:
-            ends.append(settings.budget_minutes - self.log.minutes)
+            ends.append(settings.budget_minutes - self.minutes)
         return ends
 
     def _minutes_left(self, seconds_per_step: float, spent: float) -> float:
