@@ -89,9 +89,9 @@ def train(
         sheets = SheetWriter(loaded, stage, folder, source) if sheet_every else None
         weights = train_stage(loaded, stage, settings, report, sheets, source)
     if is_main():
-        from accelerate import PartialState
+        from vidcascade.training.processes import process_state
 
-        count = PartialState().num_processes
+        count = process_state().num_processes
         typer.echo(f"Weights: {weights}" + (f", by {count} processes" if count > 1 else ""))
 
 
@@ -106,9 +106,9 @@ def _keep_spec(spec: CascadeSpec, folder: Path) -> None:
 
 def is_main() -> bool:
     """Whether this process speaks; there are several where ``accelerate launch`` started them."""
-    from accelerate import PartialState
+    from vidcascade.training.processes import process_state
 
-    return bool(PartialState().is_main_process)
+    return bool(process_state().is_main_process)
 
 
 def _settings(texts: list[str]) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from safetensors import safe_open
 
 from vidcascade.cascade.assembling import assemble_cascade
@@ -24,6 +23,7 @@ from vidcascade.data.folder import METADATA
 from vidcascade.data.known import new_words
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.training.logs import Progress
+from vidcascade.training.processes import process_state
 from vidcascade.training.sources import FolderSource, MixedSource, WorldSource
 from vidcascade.training.trainer import ENDLESS, RunSettings, SheetMaker, train_stage
 from vidcascade.video.atomic import check_parent, check_replaceable
@@ -112,7 +112,7 @@ def finetune(
     """
     check_parent(out)
     check_replaceable(out, overwrite)
-    state = PartialState()  # accelerate launch may have started several processes
+    state = process_state()  # accelerate launch may have started several processes
     if state.is_main_process:
         _claim(settings.out, _identity(weights, spec, stage, source, settings))
     state.wait_for_everyone()
