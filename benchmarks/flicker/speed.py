@@ -2,10 +2,12 @@
 
     python -m benchmarks.flicker.speed clip.mp4 [--frames 120] [--vbench temporal_flickering.py]
                                                 [--out speed.json]
+    python -m benchmarks.flicker.speed long.mp4 --memory [--results FOLDER]
 
 Everything runs on the same clip, one after another, in one process and (where the library lets
-itself be told) on one thread. ``--vbench`` names VBench's own file, which is loaded and timed as it
-is; ColorVideoVDP is timed when the package ``cvvdp`` is installed.
+itself be told) on one thread. ``--vbench`` names VBench's own file, which is loaded and timed as
+it is; ColorVideoVDP is timed when the package ``cvvdp`` is installed. ``--memory`` compares instead
+the peak of resident memory of a clip's first minute and of the whole clip (:mod:`.memory`).
 """
 
 from __future__ import annotations
@@ -24,9 +26,13 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.flicker.memory import measure as measure_memory
+from vidcascade.errors import VidCascadeError
 from vidcascade.metrics.flicker import warping_error
 from vidcascade.metrics.source import open_source
 from vidcascade.metrics.streaming import ScanSettings, scan
+
+RESULTS = Path(__file__).parent / "results"
 
 
 def timed(name: str, frames: int, work: Callable[[], Any]) -> dict[str, Any]:
@@ -78,7 +84,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--vbench", type=Path)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--memory", action="store_true", help="memory against length, not speed")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for memory.json")
     args = parser.parse_args(arguments)
+    if args.memory:
+        try:
+            measure_memory(args.clip, args.results).show()
+        except VidCascadeError as error:
+            parser.exit(error.exit_code, f"error: {error}\n")
+        return
     cv2.setNumThreads(1)
     source = open_source(args.clip)
 

@@ -81,26 +81,41 @@ def test_stages_run(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture)
 def test_cascade_flicker_runs(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Of every group two settings: what is tested is that they are run, told apart and summed up.
+    # A few settings: what is tested is that they are run, told apart and summed up.
     whole = cascade_flicker.settings
     monkeypatch.setattr(
         cascade_flicker,
         "settings",
-        lambda *stages: [s for s in whole(*stages) if s.name[-1] in "c0" or "0.3" in s.name],
+        lambda *given: [s for s in whole(*given) if s.default or s.value in (0, 0.3)],
     )
     arguments = ["--weights", str(folder), "--results", str(tmp_path)]
+    arguments += ["--cache", str(tmp_path / "cache")]
     assert cascade_flicker.main([*arguments, "--clips", "2"]) == 0
     result = json.loads((tmp_path / "cascade_flicker.json").read_text())
     values = result["data"]["values"]
     assert set(values) == {"true inputs", "the base's samples"}
     true = values["true inputs"]
+    none, much = (true[f"bridge noise augmentation σ {sigma}"] for sigma in ("0", "0.3"))
     # An untrained bridge hands its noise on, so its noise augmentation must show.
-    assert min(true["bridge σ 0.3"]["warping"]) > max(true["bridge σ 0"]["warping"])
-    assert max(true["bridge σ 0.3"]["psnr"]) < min(true["bridge σ 0"]["psnr"])
-    assert "psnr" not in values["the base's samples"]["bridge σ 0"]
-    verdicts = dict(result["tables"][-1]["rows"])
-    assert verdicts["bridge noise augmentation"].startswith("bridge σ 0:")
+    assert max(much["psnr"]) < min(none["psnr"])
+    sampled = values["the base's samples"]["bridge noise augmentation σ 0"]
+    assert "psnr" not in sampled
+    assert len(sampled["flicker"]) == len(result["data"]["truth"]["flicker"]) == 2
+    titles = [table["title"] for table in result["tables"]]
+    assert titles[3] == "What the defaults should be"
+    (row,) = [r for r in result["tables"][3]["rows"] if r[0] == "bridge noise augmentation σ"]
+    # The tiny spec's own value, which its config follows as long as nothing better is known.
+    assert row[1] == "0.1"
+    assert row[4] == ("yes" if row[2] == "0.1" else "no: tiny.yaml has 0.1")
+    assert "left out: bounce" in result["tables"][0]["notes"][0]
     assert (tmp_path / "cascade_flicker.png").stat().st_size > 10_000
+    # The samples are kept, and a second run reads them.
+    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").iterdir()}
+    assert len(kept) == 2
+    assert cascade_flicker.main([*arguments, "--clips", "2"]) == 0
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").iterdir()} == kept
+    again = json.loads((tmp_path / "cascade_flicker.json").read_text())
+    assert again["data"] == result["data"]
     assert cascade_flicker.main([*arguments, "--clips", "1"]) == 2
 
 

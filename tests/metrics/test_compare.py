@@ -9,17 +9,20 @@ import numpy as np
 import pytest
 
 from tests.metrics.flickering import GOLDEN, brighter, measured, needs_golden, pan, still, timed
+from vidcascade.cli.flicker import _lpips
 from vidcascade.errors import UsageError
 from vidcascade.metrics.compare import compare
 from vidcascade.metrics.reference import (
     against_reference,
     farneback_difference,
+    lpips_difference,
     teco_crop,
     teco_psnr,
 )
 from vidcascade.metrics.source import open_source
 from vidcascade.metrics.statistics import bootstrap_rms, paired_rms_difference
 
+WEIGHTS = GOLDEN.parent / "data" / "lpips_alex.safetensors"
 STEPS = np.random.default_rng(5).normal(size=24)
 
 
@@ -122,6 +125,23 @@ def test_crop_is_the_scripts():
 
 def _frames(name):
     return [frame.pixels for frame in open_source(GOLDEN / "clips" / f"{name}.mp4").frames()]
+
+
+@needs_golden
+@pytest.mark.skipif(not WEIGHTS.is_file(), reason="no LPIPS weights in shared/data")
+@pytest.mark.parametrize(
+    "name", ["syn_pan_noise_4", pytest.param("syn_static_swim_1p0", marks=pytest.mark.slow)]
+)
+def test_tlp_agrees_with_the_reference(name):
+    distance = _lpips(WEIGHTS)
+    ours, theirs = _frames(name)[2:5], _frames("_".join((*name.split("_")[:2], "none_0")))[2:5]
+    text = (GOLDEN / "values" / "tecogan" / name / "metrics.csv").read_text()
+    rows = list(csv.DictReader(text.split("\n,")[0].splitlines()))
+    for index in range(2):
+        steps = (ours[index], ours[index + 1]), (theirs[index], theirs[index + 1])
+        # The script's first row is the third frame; a row's tLP is of the step after it.
+        expected = float(rows[index]["tLP100_00"])
+        assert lpips_difference(*steps, distance) == pytest.approx(expected, abs=2e-3)
 
 
 @needs_golden

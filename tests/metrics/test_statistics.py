@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from vidcascade.errors import UsageError
-from vidcascade.metrics.statistics import bootstrap_mean
+from vidcascade.metrics.statistics import bootstrap_mean, bootstrap_rms, paired_rms_difference
 
 
 def test_matches_the_normal_interval():
@@ -37,6 +40,59 @@ def test_blocks_widen_intervals_of_correlated_frames():
     values = np.repeat(rng.normal(size=40), 10)
     alone, blocks = bootstrap_mean(values), bootstrap_mean(values, block=20)
     assert blocks.high - blocks.low > 2 * (alone.high - alone.low)
+
+
+# As uneven as flicker gets: mostly nothing, and here and there a lot.
+_SPARSE = arrays.arrays(
+    np.float64,
+    st.integers(4, 90),
+    elements=st.sampled_from([0.0, 0.0, 0.0, 0.5, 1.0, 100.0]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(_SPARSE, st.data())
+def test_an_interval_holds_its_own_value(values, data):
+    block = data.draw(st.integers(1, len(values) // 2))
+    for found in (bootstrap_mean(values, block=block), bootstrap_rms(values, block=block)):
+        assert found.low - 1e-9 <= found.mean <= found.high + 1e-9
+    against = np.zeros_like(values)
+    found = paired_rms_difference(against, values, block=block)
+    assert found.low - 1e-9 <= found.mean <= found.high + 1e-9
+
+
+@pytest.mark.parametrize("block", [1, 5, 12])
+def test_every_frame_is_drawn_equally_often(block):
+    # One frame in 42 flickers; an open series would hardly draw it at either end.
+    ends = []
+    for place in (0, 1, 20, 40, 41):
+        values = np.zeros(42)
+        values[place] = 100
+        found = bootstrap_mean(values, block=block, resamples=20_000)
+        assert found.mean == pytest.approx(100 / 42)
+        assert found.low == pytest.approx(0, abs=1e-9)
+        ends.append(found.high)
+        against = paired_rms_difference(np.zeros(42), values, block=block, resamples=20_000)
+        assert against.high == pytest.approx(np.sqrt(100 * found.high), rel=1e-6)
+    np.testing.assert_allclose(ends, 3 * 100 / 42)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(8, 60), st.integers(1, 4), st.integers(0, 1000))
+def test_the_interval_is_centred_on_the_mean(count, block, seed):
+    # A narrow interval of the middle is the median, which is the mean where nothing is skewed.
+    ramp = np.linspace(-1, 1, count)
+    values = np.concatenate((ramp, -ramp)) + 7
+    middle = bootstrap_mean(values, 1e-6, block, resamples=4000, seed=seed)
+    whole = bootstrap_mean(values, 0.95, block, resamples=4000, seed=seed)
+    width = whole.high - whole.low
+    assert middle.low == pytest.approx(7, abs=0.04 * width)
+    assert (whole.high + whole.low) / 2 == pytest.approx(7, abs=0.06 * width)
+    # And so is the paired one, of a series and of itself turned round.
+    paired = paired_rms_difference(values, values[::-1], 0.95, block, 4000, seed)
+    other = paired_rms_difference(values[::-1], values, 0.95, block, 4000, seed)
+    assert paired.mean == pytest.approx(0)
+    assert (paired.low, paired.high) == pytest.approx((-other.high, -other.low))
 
 
 def test_one_value_says_nothing_about_its_spread():

@@ -85,3 +85,18 @@ def test_borders_outside_of_the_clip_measure_nothing():
     missing = evaluate(measured(still(6)).scan, "clip", ([40], 0))
     assert missing.measures["seams"].value is None
     assert missing.measures["seams"].note
+
+
+def test_borders_stand_out_only_where_they_do_more_than_by_chance():
+    rng = np.random.default_rng(0)
+    values = 1 + 0.3 * rng.random(64)
+    assert not seam_flicker(values, [], 16).certain
+    values[[15, 16, 31, 32, 47, 48]] += 1
+    found = seam_flicker(values, [], 16)
+    assert found.certain
+    assert found.excess == pytest.approx(1, abs=0.15)
+    # One border frame alone may be high by chance.
+    values[:] = np.nan
+    values[5:12] = [1.0, 1.1, 0.9, 9.0, 1.0, 1.1, 0.9]
+    values[7] = np.nan
+    assert not seam_flicker(values, [8]).certain

@@ -81,6 +81,9 @@ def test_page_says_what_matters(page):
     ):
         assert text in page
     assert page.count('<section class="clip">') == 2
+    # One name for one thing, also in the table of differences.
+    assert "<td>whole picture</td>" in page
+    assert "global luminance</td>" not in page
     assert page.count("data:image/jpeg;base64,") >= 2 * (1 + 4)
     assert not re.search(r"\b(nan|None|inf)\b", re.sub(r"<svg.*?</svg>", "", page, flags=re.S))
 

@@ -208,7 +208,7 @@ CATALOGUE: tuple[MeasureInfo, ...] = (
     ),
     MeasureInfo(
         "vbench_temporal_flickering",
-        "VBench",
+        "VBench flickering",
         "",
         0,
         1,
@@ -231,7 +231,7 @@ CATALOGUE: tuple[MeasureInfo, ...] = (
     ),
     MeasureInfo(
         "warping_error_evalcrafter",
-        "… EvalCrafter",
+        "EvalCrafter error",
         "",
         0,
         3,

@@ -32,7 +32,7 @@ class Difference:
         first: Value of the first clip over the frames that both have.
         second: Value of the second.
         mean: The difference, second minus first.
-        low: Lower end of its 95 % interval (paired moving blocks).
+        low: Lower end of its 95 % interval (paired circular block bootstrap).
         high: Upper end.
     """
 
@@ -166,7 +166,7 @@ def _verdict(names: tuple[str, str], differences: dict[str, Difference], against
     less, more = names if main.mean > 0 else names[::-1]
     low, high = sorted((main.first, main.second))
     ends = sorted((abs(main.low), abs(main.high)))
-    share = f", {1 - low / high:.0%} less" if high > 0 else ""
+    share = f", {100 * (1 - low / high):.0f} % less" if high > 0 else ""
     return (
         f"{less} flickers less than {more}: {low:.3f} against {high:.3f}{share}; the difference of"
         f" {abs(main.mean):.3f} is more than chance (95 % interval {ends[0]:.3f} to"

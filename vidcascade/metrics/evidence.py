@@ -47,9 +47,8 @@ def frame_heat(causes: Causes, unsteady: Swim) -> Map:
     height, width = causes.regions.shape
     size = (width, height)
     fine: Any = cv2.resize(np.square(causes.fine), size, interpolation=cv2.INTER_AREA)
-    drift: Any = cv2.resize(
-        np.square(unsteady.field).sum(axis=-1), size, interpolation=cv2.INTER_AREA
-    )
+    power = np.square(unsteady.field)
+    drift: Any = cv2.resize(power[..., 0] + power[..., 1], size, interpolation=cv2.INTER_AREA)
     heat = (
         factor["regional_luminance"] ** 2 * np.square(causes.regions)
         + factor["chroma"] ** 2 * np.square(causes.colours).sum(axis=-1)

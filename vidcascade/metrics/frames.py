@@ -82,8 +82,8 @@ def prepare(frame: NDArray[np.uint8]) -> Prepared:
         small = np.asarray(cv2.resize(frame, (width, height), interpolation=how), dtype=np.uint8)
     lab: Any = cv2.cvtColor(small.astype(np.float32) * np.float32(1 / 255), cv2.COLOR_RGB2Lab)
     lab = cv2.GaussianBlur(lab, (0, 0), _BLUR)
-    lightness = lab[..., 0]
-    moments = smooth(np.dstack((lightness, np.square(lightness))))
+    lightness: Any = cv2.extractChannel(lab, 0)
+    moments = smooth(np.asarray(cv2.merge((lightness, np.square(lightness)))))
     contrast = np.sqrt(np.maximum(moments[..., 1] - np.square(moments[..., 0]), 0))
     around = cv2.resize(moments[..., 0], (width, height), interpolation=cv2.INTER_LINEAR)
     detail = lightness - around

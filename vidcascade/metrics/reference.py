@@ -2,7 +2,7 @@
 
 tOF and tLP: Chu et al. 2020, *Learning Temporal Coherence via Self-Supervision for GAN-based Video
 Generation* (TecoGAN), arXiv:1811.09393, with its script's settings: two frames left out at each
-end, flows cropped to multiples of 32 that leave a border.
+end, flows and pictures cropped to multiples of 32 that leave a border.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from vidcascade.metrics.statistics import bootstrap_mean
 from vidcascade.metrics.streaming import TimedFrame
 from vidcascade.metrics.suite import Measured, block_length
 
-__all__ = ["against_reference", "farneback_difference", "teco_crop", "teco_psnr"]
+__all__ = [
+    "against_reference",
+    "farneback_difference",
+    "lpips_difference",
+    "teco_crop",
+    "teco_psnr",
+]
 
 Frame = NDArray[np.uint8]
 Array = NDArray[np.float32]
@@ -68,11 +74,21 @@ def teco_psnr(frame: Frame, reference: Frame) -> float:
 
     At most 100 dB.
     """
-    (y, height), (x, width) = (teco_crop(side) for side in frame.shape[:2])
     weights = np.array([0.256788235294118, 0.504129411764706, 0.097905882352941])
-    part = np.s_[y : y + height, x : x + width]
-    error = np.square((frame[part].astype(np.float64) - reference[part]) @ weights).mean()
+    ours, theirs = _cropped(frame), _cropped(reference)
+    error = np.square((ours.astype(np.float64) - theirs) @ weights).mean()
     return _MOST_PSNR if error == 0 else min(20 * np.log10(255 / np.sqrt(error)), _MOST_PSNR)
+
+
+def lpips_difference(
+    clip: tuple[Frame, Frame], reference: tuple[Frame, Frame], lpips: Distance
+) -> float:
+    """One step's tLP: 100 × the difference of the two clips' LPIPS between frames t-1 and t.
+
+    Arguments as :func:`farneback_difference`; ``lpips`` is a distance between two RGB frames.
+    """
+    found, wanted = (lpips(*(_cropped(f) for f in pair)) for pair in (clip, reference))
+    return 100 * abs(found - wanted)
 
 
 def against_reference(
@@ -119,7 +135,7 @@ def against_reference(
             change = (lab[0] - labs[0]) - (lab[1] - labs[1])
             row["temporal_difference"] = float(np.linalg.norm(change, axis=-1).mean())
             if lpips is not None:
-                row["tlp"] = 100 * abs(lpips(last[0], frame) - lpips(last[1], wanted))
+                row["tlp"] = lpips_difference((last[0], frame), (last[1], wanted), lpips)
         rows.append(row)
         last, labs = (frame, wanted), lab
     if len(rows) < 2:
@@ -166,6 +182,11 @@ def _psnr(frame: Frame, wanted: Frame) -> float:
     from vidcascade.metrics.fidelity import psnr
 
     return min(float(psnr(frame, wanted)), _MOST_PSNR)
+
+
+def _cropped(frame: Frame) -> Frame:
+    (y, height), (x, width) = (teco_crop(side) for side in frame.shape[:2])
+    return frame[y : y + height, x : x + width]
 
 
 def _farneback(earlier: Frame, later: Frame) -> Array:

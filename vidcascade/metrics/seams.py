@@ -29,12 +29,15 @@ class Seams:
         excess: Mean at the borders minus mean of the interior.
         at_borders: Mean at the borders.
         interior: Mean of the interior.
+        certain: Whether the borders stand out from the interior by more than twice the standard
+            error of the difference (Welch), and so by more than chance.
         coverage: Share of the border frames that could be measured, 0 to 1.
     """
 
     excess: float
     at_borders: float
     interior: float
+    certain: bool
     coverage: float
 
 
@@ -83,7 +86,11 @@ def seam_flicker(values: Series, numbers: Sequence[int], step: int = 0) -> Seams
     known = np.isfinite(values)
     if not (touched & known).any() or not (~touched & known).any():
         return None
-    borders = float(values[touched & known].mean())
-    interior = float(values[~touched & known].mean())
+    groups = values[touched & known], values[~touched & known]
+    borders, interior = (float(group.mean()) for group in groups)
+    # One value says nothing about its spread.
+    certain = min(map(len, groups)) > 1 and borders - interior > 2 * float(
+        np.sqrt(sum(group.var(ddof=1) / len(group) for group in groups))
+    )
     coverage = float((touched & known).sum() / touched.sum())
-    return Seams(borders - interior, borders, interior, coverage)
+    return Seams(borders - interior, borders, interior, certain, coverage)

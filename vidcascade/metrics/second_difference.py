@@ -94,7 +94,7 @@ def residual(
     ahead = warp_along(later.lab, after.forward)
     seen = before.seen_later & after.seen_earlier
     expected = back * np.float32(weights[0]) + ahead * np.float32(weights[1])
-    difference = (frame.lab - expected) * seen[..., None]
+    difference: Any = cv2.copyTo(frame.lab - expected, seen.view(np.uint8))
     return Residual(difference, seen, float(seen.mean()))
 
 
@@ -106,7 +106,7 @@ def split(rest: Residual, frame: Prepared) -> Causes:
     height, width = rest.seen.shape
     count = max(int(np.count_nonzero(rest.seen)), 1)
     mean = float(rest.lab[..., 0].sum(dtype=np.float64)) / count
-    stacked = smooth(np.dstack((rest.lab, rest.seen.astype(np.float32))))
+    stacked = smooth(np.asarray(cv2.merge((rest.lab, rest.seen.astype(np.float32)))))
     shares = np.clip(stacked[..., 3], 0, 1)
     # A normalised convolution: unseen pixels neither add nor dilute.
     local = stacked[..., :3] / np.maximum(shares, 1e-3)[..., None]

@@ -1,7 +1,13 @@
 """How far a mean can be trusted.
 
-Source: Efron & Tibshirani 1993, *An Introduction to the Bootstrap*; Künsch 1989 for blocks,
-doi:10.1214/aos/1176347265.
+Consecutive frames resemble each other, so runs of frames are drawn, not frames: the moving-block
+bootstrap (Künsch 1989, doi:10.1214/aos/1176347265) in its *circular* form, in which the series is
+closed to a ring (Politis & Romano 1992, *A circular block-resampling procedure for stationary
+data*, in LePage & Billard, *Exploring the Limits of Bootstrap*). On an open series the first and
+the last frames lie in fewer blocks than the others, and an interval can leave out its own mean; on
+a ring every frame is drawn equally often, and the drawn means average to the mean.
+
+Source of the rest: Efron & Tibshirani 1993, *An Introduction to the Bootstrap*.
 """
 
 from __future__ import annotations
@@ -37,9 +43,9 @@ def bootstrap_mean(
     Args:
         values: (N,) finite numbers, N ≥ 1; with N = 1 the interval is infinitely wide.
         confidence: Share of intervals that hold the true mean, between 0 and 1.
-        block: Length of the runs that are drawn together (moving blocks). 1 for independent
-            values such as clips; for consecutive frames about the cube root of N or more, since
-            intervals that take frames as independent come out far too narrow.
+        block: Length of the runs that are drawn together (circular moving blocks), at most half
+            of N. 1 for independent values such as clips; for consecutive frames about the cube root
+            of N or more, since intervals that take frames as independent come out far too narrow.
         resamples: How many means to draw.
         seed: Of the draws.
 
@@ -52,19 +58,14 @@ def bootstrap_mean(
         raise UsageError("A mean's interval needs a list of finite numbers: leave out empty ones.")
     if not 0 < confidence < 1 or resamples < 1:
         raise UsageError("Give a confidence between 0 and 1 and at least one resample.")
-    if not 1 <= block <= data.size:
-        raise UsageError(f"The block length is {block}: give 1 to {data.size}, the values' number.")
+    _check_block(block, data.size)
     if data.size == 1:
         return Interval(float(data[0]), -np.inf, np.inf)
-    generator = np.random.default_rng(seed)
-    count = -(-data.size // block)
-    # Block sums are looked up in a cumulative sum: no (resamples × N) table of indices.
-    starts = generator.integers(0, data.size - block + 1, size=(resamples, count))
-    sums = np.concatenate(([0.0], np.cumsum(data)))
-    means = (sums[starts + block] - sums[starts]).sum(axis=1) / (count * block)
+    mean = float(data.mean())
+    drawn = _resampled_means(data[None] - mean, block, resamples, seed)[0]
     tail = (1 - confidence) / 2
-    low, high = np.quantile(means, (tail, 1 - tail))
-    return Interval(float(data.mean()), float(low), float(high))
+    low, high = np.quantile(drawn, (tail, 1 - tail))
+    return Interval(mean, mean + float(low), mean + float(high))
 
 
 def bootstrap_rms(
@@ -96,14 +97,39 @@ def paired_rms_difference(
     """
     squares = np.square(np.stack((first, second)).astype(np.float64))
     size = squares.shape[1]
-    if size < 2 or not np.isfinite(squares).all() or not 1 <= block <= size:
+    if size < 2 or not np.isfinite(squares).all():
         raise UsageError("A paired difference needs two series of at least two finite numbers.")
-    count = -(-size // block)
-    starts = np.random.default_rng(seed).integers(0, size - block + 1, size=(resamples, count))
-    sums = np.concatenate((np.zeros((2, 1)), np.cumsum(squares, axis=1)), axis=1)
-    means = (sums[:, starts + block] - sums[:, starts]).sum(axis=2) / (count * block)
-    roots = np.sqrt(np.maximum(means, 0.0))
+    _check_block(block, size)
+    mean = squares.mean(axis=1, keepdims=True)
+    drawn = mean + _resampled_means(squares - mean, block, resamples, seed)
+    roots = np.sqrt(np.maximum(drawn, 0.0))
     tail = (1 - confidence) / 2
     low, high = np.quantile(roots[1] - roots[0], (tail, 1 - tail))
-    whole = np.sqrt(squares.mean(axis=1))
+    whole = np.sqrt(mean[:, 0])
     return Interval(float(whole[1] - whole[0]), float(low), float(high))
+
+
+def _check_block(block: int, size: int) -> None:
+    # Blocks of nearly the whole ring all hold the same values: an interval without any width.
+    longest = max(1, size // 2)
+    if not 1 <= block <= longest:
+        raise UsageError(
+            f"The block length is {block}: give 1 to {longest}, half of the values' number."
+        )
+
+
+def _resampled_means(
+    values: NDArray[np.float64], block: int, resamples: int, seed: int
+) -> NDArray[np.float64]:
+    """Means of circular block resamples of K series drawn alike: (K, N) → (K, resamples)."""
+    size = values.shape[1]
+    count = -(-size // block)
+    # The last block is cut, so that a resample is as long as the series.
+    lengths = np.full(count, block)
+    lengths[-1] = size - block * (count - 1)
+    starts = np.random.default_rng(seed).integers(0, size, size=(resamples, count))
+    # Block sums are looked up in a cumulative sum: no (resamples × N) table of indices.
+    ring = np.concatenate((values, values[:, : block - 1]), axis=1)
+    sums = np.concatenate((np.zeros((len(values), 1)), np.cumsum(ring, axis=1)), axis=1)
+    drawn = (sums[:, starts + lengths] - sums[:, starts]).sum(axis=2)
+    return np.asarray(drawn / size, dtype=np.float64)

@@ -31,7 +31,7 @@ class Measured:
         info: What it is.
         value: The root mean square over time of the suite's own measures, the mean of all others;
             None when too little could be measured.
-        interval: Its 95 % interval (moving-block bootstrap), or None where it has none.
+        interval: Its 95 % interval (circular moving-block bootstrap), or None where it has none.
         worst_second: The highest value over one second, or None.
         worst_at: Where that second begins, in seconds.
         coverage: Share of picture and time behind the value, 0 to 1.
@@ -87,8 +87,8 @@ class ClipResult:
             "published_flow": "DIS medium at native size",
             "published_every_pair": self.scan.pair_step,
             "least_coverage": LEAST_COVERAGE,
-            "bootstrap": f"moving blocks of {block_length(self.scan.fps, self.frames)} frames,"
-            " 2000 resamples, 95 %",
+            "bootstrap": "circular moving blocks of"
+            f" {block_length(self.scan.fps, self.frames)} frames, 2000 resamples, 95 %",
             "eye_gain": {name: round(gain, 4) for name, gain in self.gains.items()},
         }
 

@@ -83,13 +83,15 @@ def swim(
     if len(sample) == 0:
         return Swim(0.0, 0.0, np.zeros_like(unsteady))
     median = np.median(sample, axis=0)
-    field = (unsteady - median) * seen[..., None]
-    length = np.square(field).sum(axis=-1)
+    # Each component by itself: numpy is slow where the last axis is as short as a vector's.
+    across, down = ((unsteady[..., k] - median[k]) * seen for k in range(2))
+    length = np.square(across) + np.square(down)
     lost: Any = (before.lost_later + after.lost_earlier) * seen
     lost = cv2.GaussianBlur(lost, (0, 0), _UNCERTAIN_BLUR)
     certain = np.maximum(length - np.float32(_UNCERTAIN) * lost, 0)
     counts = _texture(lightness) * seen
-    field *= np.sqrt(certain * counts / np.maximum(length, 1e-12))[..., None]
+    scale = np.sqrt(certain * counts / np.maximum(length, 1e-12))
+    field: Any = cv2.merge((across * scale, down * scale))
     total = float((certain * counts).sum(dtype=np.float64))
     count = max(float(counts.sum(dtype=np.float64)), _LEAST_TEXTURE * counts.size)
     return Swim(float(np.sqrt(total / count)), float(np.hypot(*median)), field)

@@ -67,8 +67,13 @@ def in_words(result: ClipResult) -> list[str]:
         said.append(f"{repeated:.0f} % of the steps repeat the frame before while others move.")
     seams = result.measures.get("seams")
     if seams is not None and seams.value is not None:
-        where = "flicker more" if seams.value > 0 else "do not flicker more"
-        said.append(f"Window borders {where} than the rest ({seams.note}).")
+        if result.seams is not None and result.seams.certain:
+            where = "flicker more than the rest"
+        elif seams.value > 0:
+            where = "cannot be told from the rest"
+        else:
+            where = "do not flicker more than the rest"
+        said.append(f"Window borders {where} ({seams.note}).")
     said.append(_flashes(result))
     return said
 

@@ -17,18 +17,10 @@ from vidcascade.metrics.composite import fit_report
 from vidcascade.metrics.suite import ClipResult, Measured
 from vidcascade.metrics.verdict import grade, in_words, state
 from vidcascade.report.flicker_plots import causes_plot, comparison_plot, spectrum_plot
-from vidcascade.report.flicker_table import number
+from vidcascade.report.flicker_table import GROUPS, number
 from vidcascade.report.pictures import data_uri, heat_over, heat_scale
 
 __all__ = ["flicker_page"]
-
-_GROUPS = {
-    "flicker": "Flicker by cause",
-    "flashes": "Flashes",
-    "published": "Published measures",
-    "context": "Context",
-    "reference": "Against the reference",
-}
 
 
 @dataclass(frozen=True)
@@ -100,6 +92,7 @@ def flicker_page(
         spectra=Markup(spectra) if spectra else None,
         comparisons=comparisons,
         catalogue=list(found.values()),
+        titles={name: entry.title for name, entry in found.items()},
         fit=fit_report(),
     )
 
@@ -147,7 +140,7 @@ def _clip(result: ClipResult, reference: dict[str, Measured]) -> _Clip:
         heat=heat,
         heat_full=number(full),
         worst=[_worst(worst, full) for worst in scan.worst],
-        groups=[(_GROUPS[group], entries) for group, entries in groups.items()],
+        groups=[(GROUPS[group], entries) for group, entries in groups.items()],
         settings=_settings(result),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from vidcascade.metrics.composite import CAUSES, weights
@@ -63,8 +64,10 @@ def causes_plot(result: ClipResult) -> str:
     energy = np.stack(
         [np.square(factor[name] * np.nan_to_num(_series(result, name))) for name in CAUSES]
     )
-    shown, level = _thinned(times, np.nan_to_num(flicker))
-    energy = np.stack([_thinned(times, row)[1] for row in energy])
+    # The first frame and the last have one neighbour only, and so no value.
+    inner, flicker, energy = times[1:-1], flicker[1:-1], energy[:, 1:-1]
+    shown, level = _thinned(inner, np.nan_to_num(flicker))
+    energy = np.stack([_thinned(inner, row)[1] for row in energy])
     total = np.maximum(energy.sum(axis=0), 1e-12)
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(2.5)
@@ -74,9 +77,9 @@ def causes_plot(result: ClipResult) -> str:
             linewidth=0, alpha=0.9,
         )  # fmt: skip
         axes.plot(shown, level, color="#22262b", linewidth=0.8)
-        missing = np.isnan(flicker[1:-1])
+        missing = np.isnan(flicker)
         for start, end in _runs(missing):
-            axes.axvspan(times[start], times[end + 1], color="#c9ced6", alpha=0.5, linewidth=0)
+            axes.axvspan(times[start], times[end + 2], color="#c9ced6", alpha=0.5, linewidth=0)
         axes.set_xlim(times[0], times[-1])
         axes.set_ylim(0, max(float(level.max(initial=0)) * 1.08, 0.5))
         axes.set_xlabel("seconds")
@@ -115,7 +118,8 @@ def spectrum_plot(results: Sequence[ClipResult]) -> str | None:
                 )  # fmt: skip
         axes.set_xlim(0, highest)
         axes.set_ylim(bottom=0)
-        axes.set_xlabel("Hz (shaded: how sensitive the eye is)")
+        dotted = "; dotted: the whole picture's mean" if len(found) > 1 else ""
+        axes.set_xlabel(f"Hz (shaded: how sensitive the eye is{dotted})")
         axes.set_ylabel("lightness flicker, L* RMS")
         axes.legend(fontsize=7.5, frameon=False, loc="upper right")
         return _svg(figure, "Temporal spectrum of lightness")
@@ -124,7 +128,7 @@ def spectrum_plot(results: Sequence[ClipResult]) -> str | None:
 def comparison_plot(results: Sequence[ClipResult]) -> str:
     """Flicker of several clips with intervals, split by cause."""
     with mpl.rc_context(_STYLE):
-        figure, axes = _figure(0.55 + 0.42 * len(results))
+        figure, axes = _figure(0.85 + 0.42 * len(results))
         factor = weights()
         for row, result in enumerate(results):
             found = result.measures["flicker"]
@@ -147,6 +151,10 @@ def comparison_plot(results: Sequence[ClipResult]) -> str:
         axes.set_xlim(left=0)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("flicker (bars split by cause, lines: 95 % interval)")
+        # By hand: a cause that is nowhere seen still has its colour named.
+        names = [Patch(color=COLOURS[name], label=LABELS[name]) for name in CAUSES]
+        figure.legend(handles=names, ncols=6, fontsize=7.5, loc="outside upper center",
+                      frameon=False, handlelength=1, columnspacing=1.2)  # fmt: skip
         return _svg(figure, "Flicker of the clips")
 
 
