@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{run.steps:,}",
                 f"{run.minutes:.0f}",
                 f"{run.clips_per_second:.1f}",
-                f"{run.loss:.3f}",
+                f"{run.loss:.2g}",
             ]
             for run in runs
         ],

@@ -25,6 +25,9 @@ def test_networks_become_a_cascade(command: Command, tiny_cascade: Path, tmp_pat
     assert str(out) in text
     weights = load_file(out / "base" / "diffusion_pytorch_model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.bfloat16}
+    # Nobody's folders are told of.
+    for config in (*out.glob("*/config.json"), out / "model_index.json"):
+        assert str(tiny_cascade.parent) not in config.read_text()
     pipeline = VidCascadePipeline.from_pretrained(out)
     was = VidCascadePipeline.from_pretrained(tiny_cascade)
     for ours, theirs in zip(pipeline.base.parameters(), was.base.parameters(), strict=True):

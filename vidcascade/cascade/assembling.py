@@ -54,6 +54,8 @@ def assemble_cascade(
             network = weights.load_network(networks[stage.name], rule, encoder.width)
         else:
             network = rule.build_network(encoder.width)
+        # diffusers notes where weights came from: a folder of somebody's own.
+        network.register_to_config(_name_or_path=stage.name)
         built[stage.name] = network.to(dtype)
     pipeline = VidCascadePipeline(encoder, spec, built)
     old = out / "README.md"
