@@ -68,7 +68,7 @@ def test_stages_run(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture)
     methods = {"blending + bicubic", "DIS warp + bicubic", "bridge + bicubic", "bridge + refiner"}
     assert set(values) == methods | {"truth"}
     assert set(values["bridge + refiner"]) == {
-        "psnr", "missing", "ssim", "warping", "change", "sharpness",
+        "psnr", "missing", "ssim", "flicker", "warping", "change", "sharpness",
     }  # fmt: skip
     # An untrained refiner shows its input, noise augmentation and all.
     refiner = result["data"]["refiner"]
