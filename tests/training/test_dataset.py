@@ -126,7 +126,9 @@ def test_the_subject_weighs_more_where_it_is_known(clips: Path) -> None:
     assert weight.shape == (1, 4, 1, 16, 16)
     assert weight.mean() == pytest.approx(1.0, abs=1e-5)
     folder = StageDataset(spec, part, FolderSource.open(spec, "base", clips), 1)[0]
-    assert folder.weight is None
+    assert folder.weight is not None
+    assert (folder.weight == 1).all()  # so that both can share a batch
+    assert collate([WorldDataset(spec, part, 1)[0], folder]).weight is not None
     assert folder.captions[0].endswith("clip")
 
 
