@@ -1,57 +1,50 @@
-"""Ours against what people use, on the same real triplets: ``python -m benchmarks.interpolation``.
+"""Ours against what people use, on the same frames: ``python -m benchmarks.interpolation``.
 
-Triplets are three frames of a clip, evenly spaced; the outer two are given, the middle one is the
-truth. They come from ``--clips``, a folder of videos that nothing was trained on. Other methods:
-frame blending, DIS flow both ways warped and averaged, ffmpeg's ``minterpolate`` (``mi_mode=mci``)
-where ffmpeg is found, and RIFE 4.6 where ``scripts/install_rife.py`` has put it.
+Of three frames of a clip, evenly spaced, the outer two are given and the middle one is the truth;
+with ``--chunks``, the seven between two frames are. They come from ``--clips``: videos, folders of
+them, or a part of one (``film.mp4:6000-7200``), that nothing was trained on. Other methods: frame
+blending, DIS flow both ways warped and averaged, ffmpeg's ``minterpolate`` (``mi_mode=mci``) where
+ffmpeg is found, and RIFE 4.6 where ``scripts/install_rife.py`` has put it. Ours is shown without
+its network (``fast``) and with it.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
-import subprocess
+import os
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 
 from benchmarks.common import RESULTS, Table, save_result, spread
+from benchmarks.interpolators import Given, Method, Picture, make_methods
+from vidcascade.cascade.weights import file_hashes
 from vidcascade.errors import UsageError, VidCascadeError
-from vidcascade.flow.midpoint import average_of_warps, midpoint_prior
-from vidcascade.interpolation.between import Between, make_between
+from vidcascade.interpolation.model import bundled_interpolator
 from vidcascade.metrics.fidelity import LPIPS, gradient_sharpness, psnr, ssim
 from vidcascade.metrics.statistics import bootstrap_mean
 
 CLIPS = Path(__file__).parents[2] / "shared" / "data" / "clips"
 RIFE = Path("runs/rife")
-Picture = NDArray[np.uint8]
-Method = Callable[["Triplet"], Picture]
 _SUFFIXES = {".mp4", ".mkv", ".mov", ".webm", ".mpg", ".avi"}
 _STILL = 1.5  # levels of difference: below, there is no motion to get right
 _CONTEXT = 1  # further frames on each side, which minterpolate looks at
+_SEVEN = tuple(k / 8 for k in range(1, 8))
 
 
 @dataclass(frozen=True)
-class Triplet:
-    """``around``: frames at -3, -1, 1, 3 half-steps; ``truth`` at 0. uint8 ``(H, W, 3)``."""
+class Sample:
+    """Frames of one clip, ``(H, W, 3)`` uint8: what is given, and the truth at its times."""
 
     clip: str
-    around: tuple[Picture, Picture, Picture, Picture]
-    truth: Picture
-
-    @property
-    def given(self) -> tuple[Picture, Picture]:
-        """The two neighbours."""
-        return self.around[1], self.around[2]
+    given: Given
+    truth: tuple[Picture, ...]
 
 
 MEASURES = (
@@ -60,26 +53,33 @@ MEASURES = (
     ("lpips", "LPIPS", 4),
     ("flicker", "brightness at Nyquist, levels", 3),
     ("blur", "sharpness at Nyquist, %", 1),
-    ("seconds", "s per frame", 3),
+    ("seconds", "CPU s per frame", 3),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=Path, default=CLIPS, help="folder of held-out videos")
-    parser.add_argument("--each", type=int, default=4, help="triplets from each clip")
-    parser.add_argument("--step", type=int, default=1, help="frames from the truth to a neighbour")
-    parser.add_argument("--size", type=int, help="square centre crop, area-resized to this side")
-    parser.add_argument("--largest", type=int, default=640, help="long side, else scaled down")
+    parser.add_argument(
+        "--clips", nargs="+", default=[str(CLIPS)],
+        help="held-out videos, folders of them, or FILE:FIRST-LAST",
+    )  # fmt: skip
+    parser.add_argument("--each", type=int, default=4, help="triplets from each clip and step")
+    parser.add_argument("--steps", default="1", help="frames from the truth to a neighbour")
+    parser.add_argument("--sizes", default="full", help="full, or sides of square centre crops")
+    parser.add_argument("--largest", type=int, default=640, help="full: long side, else reduced")
+    parser.add_argument(
+        "--chunks", type=int, default=0, help="8x: chunks from each clip, 256 x 256"
+    )
     parser.add_argument("--lpips", type=Path, help="AlexNet LPIPS weights")
     parser.add_argument("--rife", type=Path, default=RIFE, help="folder of install_rife.py")
     parser.add_argument("--qualities", default="fast,balanced", help="ours, by comma")
+    parser.add_argument("--weights", type=Path, help="other weights of our network, a folder")
     parser.add_argument("--name", default="interpolation", help="of the result")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
     args = parser.parse_args(arguments)
-    if not args.clips.is_dir():
-        print(f"left out: there is no folder of clips at {args.clips}; give one with --clips")
+    if not any(_parts(name)[0].exists() for name in args.clips):
+        print(f"left out: there are no clips at {args.clips[0]}; give some with --clips")
         return 0
     try:
         run(args)
@@ -90,64 +90,127 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure every method on every triplet."""
-    if args.each < 1 or args.step < 1:
-        raise UsageError("--each and --step must be at least 1.")
-    triplets = list(find_triplets(args.clips, args.each, args.step, args.size, args.largest))
-    if len(triplets) < 2:
-        raise UsageError(f"{args.clips} gives fewer than two triplets with motion; add clips.")
-    methods, left_out = make_methods(args.qualities.split(","), args.rife)
+    """Measure every method on every sample of every size."""
+    steps = [int(step) for step in args.steps.split(",")]
+    if args.each < 1 or min(steps) < 1:
+        raise UsageError("--each and --steps must be at least 1.")
+    methods, left_out = make_methods(args.qualities.split(","), args.rife, args.weights)
     lpips = LPIPS(args.lpips) if args.lpips else None
-    values: dict[str, dict[str, list[float]]] = {name: {} for name in methods}
-    for number, triplet in enumerate(triplets):
-        for name, method in methods.items():
-            for key, value in judge(triplet, method, lpips).items():
-                values[name].setdefault(key, []).append(value)
-        print(f"\r{number + 1} of {len(triplets)}  ", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    table = make_table(values, len(triplets), len({t.clip for t in triplets}), left_out)
-    table.show()
+    tables, data, clips = [], {}, set()
+    for size in args.sizes.split(","):
+        side = None if size == "full" else int(size)
+        found = [
+            sample
+            for step in steps
+            for sample in find(args.clips, args.each, step, (0.5,), side, args.largest)
+        ]
+        title = f"The frame in the middle, {size if side is None else f'{size} × {size}'}"
+        table, values = _measured(title, found, methods, lpips, left_out)
+        tables.append(table)
+        data[size] = values
+        clips |= {sample.clip for sample in found}
+    if args.chunks:
+        found = list(find(args.clips, args.chunks, 4, _SEVEN, 256, args.largest))
+        title = "The seven frames between two, 256 × 256"
+        table, data["seven"] = _measured(title, found, methods, lpips, left_out)
+        tables.append(table)
     save_result(
         args.name,
         "Frame interpolation against what people use",
         "python -m benchmarks.interpolation",
         {
-            "clips": sorted({t.clip for t in triplets}),
-            "triplets": len(triplets),
+            "clips": sorted(clips),
             "each": args.each,
-            "step": args.step,
-            "size": args.size,
+            "steps": args.steps,
+            "sizes": args.sizes,
+            "chunks": args.chunks,
             "largest": args.largest,
             "lpips": lpips is not None,
             "threads": torch.get_num_threads(),
+            "weight_hashes": _weight_hashes(args.weights),
         },
-        [table],
-        {"values": values},
+        tables,
+        {"values": data},
         args.results,
     )
 
 
-def find_triplets(
-    folder: Path, each: int, step: int, size: int | None, largest: int
-) -> Iterator[Triplet]:
-    """Triplets spread over every clip of a folder, those without motion left out."""
+def _weight_hashes(folder: Path | None) -> dict[str, str]:
+    """Of the network that was measured; empty where none is installed."""
+    try:
+        return file_hashes(folder or bundled_interpolator())
+    except FileNotFoundError:
+        return {}
+
+
+def _measured(
+    title: str,
+    samples: Sequence[Sample],
+    methods: dict[str, Method],
+    lpips: LPIPS | None,
+    left_out: Sequence[str],
+) -> tuple[Table, dict[str, dict[str, list[float]]]]:
+    if len(samples) < 2:
+        raise UsageError("--clips gives fewer than two samples with motion; add clips.")
+    values: dict[str, dict[str, list[float]]] = {name: {} for name in methods}
+    for number, sample in enumerate(samples):
+        for name, method in methods.items():
+            for key, value in judge(sample, method, lpips).items():
+                values[name].setdefault(key, []).append(value)
+        print(f"\r{number + 1} of {len(samples)}  ", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    table = make_table(title, values, len(samples), len({s.clip for s in samples}), left_out)
+    table.show()
+    return table, values
+
+
+def _parts(name: str) -> tuple[Path, int, int | None]:
+    """File or folder, first frame and last, of ``FILE`` or ``FILE:FIRST-LAST``."""
+    head, colon, tail = name.rpartition(":")
+    first, dash, last = tail.partition("-")
+    if colon and dash and first.isdigit() and last.isdigit():
+        return Path(head), int(first), int(last)
+    return Path(name), 0, None
+
+
+def find(
+    names: Sequence[str],
+    each: int,
+    step: int,
+    times: Sequence[float],
+    size: int | None,
+    largest: int,
+) -> Iterator[Sample]:
+    """Samples spread over every clip, those across a cut or without motion left out.
+
+    ``step`` is in frames, from the middle to each of the two that are given.
+    """
     from vidcascade.interpolation.cuts import likeness, look_at
     from vidcascade.video import count_frames, read_frames
 
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES):
-        total = count_frames(path)
-        reach = step * (1 + 2 * _CONTEXT)
-        if total < 2 * reach + 1:
+    places: list[tuple[Path, int, int | None]] = []
+    for name in names:
+        path, first, last = _parts(name)
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        places += [(p, first, last) for p in inside if p.suffix.lower() in _SUFFIXES]
+    reach = step * (1 + 2 * _CONTEXT)
+    outer = [-reach, -step, step, reach]
+    inner = [round((2 * t - 1) * step) for t in times]
+    for path, first, last in places:
+        end = count_frames(path) if last is None else last + 1
+        if end - first < 2 * reach + 1:
             continue
-        for middle in np.linspace(reach, total - 1 - reach, each).astype(int):
-            numbers = [middle + step * k for k in (-3, -1, 0, 1, 3)]
-            frames = [_scaled(f, size, largest) for f in read_frames(path, numbers)]
-            before, first, truth, second, after = frames
-            if np.abs(first.astype(np.int16) - second).mean() < _STILL:
+        for middle in np.linspace(first + reach, end - 1 - reach, each).astype(int):
+            numbers = sorted({middle + k for k in outer + inner})
+            read = dict(zip(numbers, read_frames(path, numbers), strict=True))
+            frames = {n: _scaled(f, size, largest) for n, f in read.items()}
+            before, one, two, after = (frames[middle + k] for k in outer)
+            if np.abs(one.astype(np.int16) - two).mean() < _STILL:
                 continue
-            if likeness(look_at(first), look_at(second)) < 0.4:
-                continue  # a cut: there is no frame between
-            yield Triplet(path.name, (before, first, second, after), truth)
+            if likeness(look_at(one), look_at(two)) < 0.4:
+                continue  # a cut: there is nothing between
+            truth = tuple(frames[middle + k] for k in inner)
+            yield Sample(path.name, Given((before, one, two, after), tuple(times)), truth)
 
 
 def _scaled(frame: Picture, size: int | None, largest: int) -> Picture:
@@ -164,100 +227,49 @@ def _scaled(frame: Picture, size: int | None, largest: int) -> Picture:
     return np.asarray(cv2.resize(frame, shape, interpolation=cv2.INTER_AREA))
 
 
-def make_methods(qualities: Sequence[str], rife: Path) -> tuple[dict[str, Method], list[str]]:
-    """Methods by name, and why others are missing."""
-    methods: dict[str, Method] = {"blend": _blend, "DIS warp": _dis}
-    left_out = []
-    if shutil.which("ffmpeg"):
-        methods["ffmpeg mci"] = _minterpolate
-    else:
-        left_out.append("ffmpeg is not installed: minterpolate left out")
-    if (rife / "rife-ncnn-vulkan").is_file():
-        methods["RIFE 4.6"] = lambda triplet: _rife(triplet, rife)
-    else:
-        left_out.append(f"no RIFE in {rife} (scripts/install_rife.py): left out")
-    for quality in qualities:
-        methods[f"ours, {quality}"] = _ours(make_between(quality))
-    return methods, left_out
-
-
-def _ours(between: Between) -> Method:
-    return lambda triplet: between(*triplet.given, [0.5])[0]
-
-
-def _blend(triplet: Triplet) -> Picture:
-    first, second = (f.astype(np.float32) for f in triplet.given)
-    return np.asarray(np.rint((first + second) / 2).astype(np.uint8))
-
-
-def _dis(triplet: Triplet) -> Picture:
-    first, second = triplet.given
-    return average_of_warps(first, second, *midpoint_prior(first, second))
-
-
-def _minterpolate(triplet: Triplet) -> Picture:
-    height, width = triplet.truth.shape[:2]
-    # It starts late and drops the tail: the frames at both ends are given several times.
-    frames = [triplet.around[0]] * 2 + list(triplet.around) + [triplet.around[3]] * 3
-    command = [
-        "ffmpeg", "-v", "error", "-threads", "1", "-f", "rawvideo", "-pix_fmt", "rgb24",
-        "-s", f"{width}x{height}", "-r", "10", "-i", "-", "-vf",
-        "minterpolate=fps=20:mi_mode=mci:scd=none", "-f", "rawvideo", "-pix_fmt", "rgb24", "-",
-    ]  # fmt: skip
-    raw = b"".join(np.ascontiguousarray(f).tobytes() for f in frames)
-    done = subprocess.run(command, input=raw, capture_output=True, check=True, timeout=600)
-    made = np.frombuffer(done.stdout, np.uint8).reshape(-1, height, width, 3)
-    # The frame after the one that is most like the first neighbour.
-    first = triplet.given[0].astype(np.int16)
-    errors = [np.abs(frame - first).mean() for frame in made[:-1]]
-    return made[int(np.argmin(errors)) + 1]
-
-
-def _rife(triplet: Triplet, folder: Path) -> Picture:
-    height, width = triplet.truth.shape[:2]
-    # Its ncnn build gives garbage unless both sides are multiples of 32.
-    pad = ((0, -height % 32), (0, -width % 32), (0, 0))
-    with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
-        for number, frame in enumerate(triplet.given):
-            Image.fromarray(np.pad(frame, pad, "edge")).save(scratch / f"{number}.png")
-        command = [
-            str((folder / "rife-ncnn-vulkan").resolve()), "-0", str(scratch / "0.png"), "-1",
-            str(scratch / "1.png"), "-o", str(scratch / "out.png"), "-g", "-1", "-j", "1:1:1",
-            "-m", str((folder / "rife-v4.6").resolve()),
-        ]  # fmt: skip
-        subprocess.run(command, capture_output=True, check=True, timeout=600)
-        with Image.open(scratch / "out.png") as image:
-            return np.asarray(image.convert("RGB"))[:height, :width]
-
-
-def judge(triplet: Triplet, method: Method, lpips: LPIPS | None) -> dict[str, float]:
-    """All numbers of one method on one triplet."""
-    began = time.perf_counter()
-    made = method(triplet)
-    seconds = time.perf_counter() - began
-    first, second = triplet.given
+def judge(sample: Sample, method: Method, lpips: LPIPS | None) -> dict[str, float]:
+    """All numbers of one method on one sample, means over its frames."""
+    began = _processor_time()
+    frames = method(sample.given)
+    seconds = (_processor_time() - began) / len(frames)
+    first, second = sample.given.pair
+    pairs = list(zip(frames, sample.truth, strict=True))
+    edges = (first.mean() + second.mean()) / 2
+    sharp = gradient_sharpness(np.stack([first, *frames, second]))
     found = {
-        "psnr": min(float(psnr(made, triplet.truth)), 99.0),
-        "ssim": float(ssim(made, triplet.truth)),
+        "psnr": _mean([min(float(psnr(*pair)), 99.0) for pair in pairs]),
+        "ssim": _mean([float(ssim(*pair)) for pair in pairs]),
         "seconds": seconds,
         # Known and made frames alternate: what differs between them flickers at half the rate.
-        "flicker": abs(float(made.mean() - (first.mean() + second.mean()) / 2)),
+        "flicker": _mean([abs(float(made.mean() - edges)) for made in frames]),
+        "blur": 100 * float(2 * np.mean(sharp[1:-1]) / (sharp[0] + sharp[-1]) - 1),
     }
-    sharp = gradient_sharpness(np.stack([first, made, second]))
-    found["blur"] = 100 * float(2 * sharp[1] / (sharp[0] + sharp[2]) - 1)
     if lpips is not None:
         with torch.no_grad():
             a, b = (
-                torch.from_numpy(np.array(p)).permute(2, 0, 1)[None].float() / 127.5 - 1
-                for p in (made, triplet.truth)
+                torch.from_numpy(np.stack(p)).permute(0, 3, 1, 2).float() / 127.5 - 1
+                for p in (frames, sample.truth)
             )
             found["lpips"] = float(lpips(a, b).mean())
     return found
 
 
+def _processor_time() -> float:
+    """Seconds of processor time, ours and that of finished children: others' work is not in it."""
+    children = os.times()
+    return time.process_time() + children.children_user + children.children_system
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
+
+
 def make_table(
-    values: dict[str, dict[str, list[float]]], triplets: int, clips: int, left_out: Sequence[str]
+    title: str,
+    values: dict[str, dict[str, list[float]]],
+    samples: int,
+    clips: int,
+    left_out: Sequence[str],
 ) -> Table:
     """One row for each method, with bootstrap intervals."""
     shown = [m for m in MEASURES if m[0] in next(iter(values.values()))]
@@ -271,11 +283,11 @@ def make_table(
                 cells.append(spread(*bootstrap_mean(columns[key]), digits))
         rows.append([method, *cells])
     notes = (
-        f"{triplets} triplets of {clips} clips; intervals: bootstrap over triplets, 95 %",
-        "seconds: median; those of ffmpeg and RIFE with the start of their process",
+        f"{samples} samples of {clips} clips; intervals: bootstrap over samples, 95 %",
+        "processor time: median; those of ffmpeg and RIFE with the start of their process",
         *left_out,
     )
-    return Table("The frame in the middle", ["", *(m[1] for m in shown)], rows, notes)
+    return Table(title, ["", *(m[1] for m in shown)], rows, notes)
 
 
 if __name__ == "__main__":

@@ -7,29 +7,52 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
-from benchmarks.interpolation import main
+from benchmarks.interpolation import _parts, main
 from tests.interpolation.conftest import scene, write
+from vidcascade.interpolation.warp_network import WarpNetwork
 
 
 def test_it_measures_and_stores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clips = tmp_path / "clips"
     clips.mkdir()
     for seed in (1, 2):
-        write(clips / f"{seed}.mp4", scene(20, seed=seed, step=3), options={"crf": "5"})
+        write(clips / f"{seed}.mp4", scene(30, seed=seed, step=2), options={"crf": "5"})
     args = ["--clips", str(clips), "--each", "2", "--qualities", "fast", "--rife",
-            str(tmp_path / "none"), "--results", str(tmp_path)]  # fmt: skip
+            str(tmp_path / "none"), "--results", str(tmp_path), "--sizes", "full,48",
+            "--chunks", "1"]  # fmt: skip
     assert main(args) == 0
     told = json.loads((tmp_path / "interpolation.json").read_text())
     values = told["data"]["values"]
-    methods = {"blend", "DIS warp", "ours, fast"}
+    ours = "ours, fast (no network)"
+    methods = {"blend", "DIS warp", ours}
     if shutil.which("ffmpeg"):
         methods.add("ffmpeg mci")
-    assert set(values) == methods
-    assert min(values["ours, fast"]["psnr"]) > max(values["blend"]["psnr"])
+    assert set(values) == {"full", "48", "seven"}
+    assert all(set(found) == methods for found in values.values())
+    for found in (values["full"], values["48"]):
+        assert min(found[ours]["psnr"]) > max(found["blend"]["psnr"])
+    assert len(values["full"][ours]["psnr"]) == 4
+    assert len(values["seven"][ours]["psnr"]) == 2
     assert "no RIFE in" in capsys.readouterr().out
 
 
 def test_without_clips_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--clips", str(tmp_path / "none")]) == 0
     assert "left out" in capsys.readouterr().out
+
+
+def test_a_part_of_a_clip_and_other_weights(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    WarpNetwork(coarse=(16, 16, 16), fine=16, bridge=8).save_pretrained(tmp_path / "weights")
+    clip = write(tmp_path / "clip.mp4", scene(30, step=3), options={"crf": "5"})
+    args = ["--clips", f"{clip}:5-20", "--each", "2", "--qualities", "balanced", "--weights",
+            str(tmp_path / "weights"), "--rife", str(tmp_path / "none"), "--results",
+            str(tmp_path)]  # fmt: skip
+    assert main(args) == 0
+    told = json.loads((tmp_path / "interpolation.json").read_text())
+    values = told["data"]["values"]["full"]
+    assert min(values["ours, balanced (network)"]["psnr"]) > max(values["blend"]["psnr"])
+    whole, first, last = _parts("a:b.mp4")
+    assert (whole, first, last) == (Path("a:b.mp4"), 0, None)

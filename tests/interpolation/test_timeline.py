@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidcascade.errors import UsageError
@@ -29,6 +29,7 @@ def slots_of(frames: list[Known], grid: Any, stop: Fraction, replace: bool = Fal
     return [s for work in planned(frames, grid, lambda: stop, replace) for s in work.slots]
 
 
+@settings(deadline=None)
 @given(
     gaps=st.lists(st.integers(1, 90), min_size=1, max_size=30),
     marks=st.lists(st.sampled_from(["", "cut", "duplicate"]), min_size=31, max_size=31),
@@ -64,6 +65,7 @@ def test_a_factor_gives_exactly_as_many_frames_and_keeps_the_times(
             assert slot.known is source
 
 
+@settings(deadline=None)
 @given(
     count=st.integers(1, 200),
     rate=st.sampled_from(RATES),

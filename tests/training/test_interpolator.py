@@ -48,7 +48,7 @@ def test_a_batch_is_a_function_of_seed_and_step(folder):
 
 def test_flows_turn_with_the_pictures(folder):
     """Whatever the turns and mirrors, the flows still carry each frame to the others."""
-    from vidcascade.interpolation.warp_network import sample
+    from vidcascade.interpolation.warp_prior import sample
 
     for step in range(3):
         batch = draw_batch([FlowStore(folder, crop=64)], 1, 1, step)

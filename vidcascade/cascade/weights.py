@@ -8,12 +8,12 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
 from vidcascade.cascade.spec import StageSpec
 from vidcascade.cascade.stage import Stage
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
+from vidcascade.nn.loading import load_model
 
 CHECKSUMS = "checksums.json"
 SPEC_FILE = "spec.yaml"
@@ -83,17 +83,9 @@ def load_network(folder: Path, stage: Stage, text_width: int | None) -> SpaceTim
     Raises:
         VidCascadeError: files that are missing, truncated, tampered with or of another network.
     """
-    try:
-        network = SpaceTimeDenoiser.from_pretrained(
-            folder, use_safetensors=True, dtype=torch.float32, low_cpu_mem_usage=False
-        )
-    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise VidCascadeError(
-            f"The weights in {folder} are incomplete or damaged ({reason[:160]}): get them again."
-        ) from error
+    network = load_model(SpaceTimeDenoiser, folder)
     _check_config(network, stage, text_width, folder)
-    return network.eval()
+    return network
 
 
 def _check_config(

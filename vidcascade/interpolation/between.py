@@ -91,9 +91,8 @@ class FlowBetween:
     """Optical flow, no learning: both neighbours warped to the time and mixed.
 
     DIS flow both ways at a bounded size, the flows at time t from it (linear motion, as in Super
-    SloMo, arXiv:1712.00080), and a mix that keeps overlays still. Weights from the check there
-    and back, from projecting the flow to time t, or from leaving the picture were measured to
-    cost 0.03 to 0.15 dB: what is covered is for the network to find out.
+    SloMo, arXiv:1712.00080), and a mix that keeps overlays still. What one neighbour covers is
+    mixed in all the same: to find that out is what the network is for.
     """
 
     def __init__(self, short_side: int = 540, preset: str = "medium") -> None:

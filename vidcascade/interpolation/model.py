@@ -17,19 +17,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor
 
-from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.errors import UsageError
+from vidcascade.flow.warp import warp_np
 from vidcascade.interpolation.bands import bands, eight_bits, enlarged, reduced, warped
 from vidcascade.interpolation.between import Frame, check_pair
 from vidcascade.interpolation.prior import flows_between
+from vidcascade.interpolation.steady import standing_still
 from vidcascade.interpolation.warp_network import (
     GRANULARITY,
     Correction,
     WarpNetwork,
-    prior_of,
 )
+from vidcascade.interpolation.warp_prior import prior_of
+from vidcascade.nn.loading import load_model
 from vidcascade.nn.precision import pick_device, working_dtype
 
 __all__ = ["NetworkBetween", "bundled_interpolator"]
@@ -60,17 +62,7 @@ def load_interpolator(folder: Path) -> WarpNetwork:
     Raises:
         VidCascadeError: files that are missing, damaged or of another network.
     """
-    try:
-        network = WarpNetwork.from_pretrained(
-            folder, use_safetensors=True, dtype=torch.float32, low_cpu_mem_usage=False
-        )
-    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise VidCascadeError(
-            f"The weights in {folder} are incomplete or damaged ({reason[:160]}): get them again."
-        ) from error
-    made: WarpNetwork = network.eval()
-    return made
+    return load_model(WarpNetwork, folder)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +136,7 @@ class NetworkBetween:
         still = _still(first, second)
         made = []
         for time in times:
-            fields = self._fields(pair, flows, float(time))
+            fields = _steadied(self._fields(pair, flows, float(time)), small[0], small[1])
             made.append(_composed(first, second, fields, float(time), still))
         return made
 
@@ -176,11 +168,12 @@ class NetworkBetween:
                 F.pad(x, pad, mode="replicate") for x in (first, second, ahead, back)
             )
         time = torch.tensor([t], device=first.device)
-        given: Correction = self.network(first, second, *prior_of(ahead, back, time), time)
+        given: Correction = self.network(first, second, prior_of(ahead, back, time), time)
         if not any(pad):
             return given
-        names = Correction.__dataclass_fields__
-        return Correction(*(getattr(given, name)[..., :height, :width] for name in names))
+        full = ("flows", "visible", "held", "residual")
+        cut = {name: getattr(given, name)[..., :height, :width] for name in full}
+        return Correction(coarse=given.coarse, **cut)
 
 
 def _to_tensor(array: NDArray[np.uint8] | NDArray[np.float32], device: torch.device) -> Tensor:
@@ -189,6 +182,21 @@ def _to_tensor(array: NDArray[np.uint8] | NDArray[np.float32], device: torch.dev
 
 def _to_array(x: Tensor) -> NDArray[np.float32]:
     return np.ascontiguousarray(x[0].permute(1, 2, 0).float().cpu().numpy())
+
+
+def _steadied(fields: _Fields, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> _Fields:
+    """The same, with logos and subtitles taken from where they are, whatever the network says.
+
+    ``first`` and ``second`` are the neighbours on the working grid.
+    """
+    ahead = warp_np(first, np.ascontiguousarray(fields.flows[..., :2]))
+    behind = warp_np(second, np.ascontiguousarray(fields.flows[..., 2:]))
+    still = standing_still(first, second, ahead, behind)[..., None]
+    if not still.any():
+        return fields
+    share = fields.share * (1 - still)
+    share[..., 2:] += still
+    return _Fields(fields.flows, share, fields.residual * (1 - still))
 
 
 def _still(first: Frame, second: Frame) -> NDArray[np.bool_]:

@@ -13,8 +13,11 @@ from typing import Any
 import av
 import numpy as np
 
-from vidcascade.errors import UsageError, VidCascadeError
-from vidcascade.interpolation.planes import relabelled
+from vidcascade.errors import UsageError
+from vidcascade.interpolation.combing import Combing
+from vidcascade.interpolation.formats import check_size, plain
+from vidcascade.interpolation.seeking import Seeks, decode, video_frames
+from vidcascade.interpolation.stills import folder_frames, webp_frames, webp_images
 from vidcascade.video.decoding import (
     folder_fps,
     frame_files,
@@ -25,22 +28,8 @@ from vidcascade.video.decoding import (
 
 __all__ = ["Source", "SourceFrame"]
 
-# FFmpeg tries hundreds of seconds on hostile files; no honest frame is this large.
-MAX_PIXELS = 16384 * 16384
 _COARSE = Fraction(1, 2000)
-_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _LOOKED_AT = 48  # frames that are asked whether they are interlaced, before any work is done
-# Other names and packings of the same numbers, which convert without any loss.
-_PLANAR = {
-    "nv12": "yuv420p", "nv21": "yuv420p", "nv16": "yuv422p", "nv24": "yuv444p",
-    "p010le": "yuv420p10le", "p016le": "yuv420p16le", "p210le": "yuv422p10le",
-    "yuyv422": "yuv422p", "uyvy422": "yuv422p", "yvyu422": "yuv422p",
-    "pal8": "bgra", "argb": "rgba", "abgr": "rgba", "0rgb": "rgb24", "rgb0": "rgb24",
-    "0bgr": "rgb24", "bgr24": "rgb24", "bgr48le": "rgb48le", "bgr48be": "rgb48le",
-    "rgb48be": "rgb48le", "rgba64be": "rgba64le", "bgra64le": "rgba64le",
-    "monob": "gray", "monow": "gray", "gray16be": "gray16le", "ya8": "rgba", "ya16be": "rgba64le",
-    "rgb8": "rgb24", "bgr8": "rgb24", "rgb565le": "rgb24", "rgb555le": "rgb24",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +61,9 @@ class Source:
         last: stay of the last frame, seconds.
         rotation: degrees counter-clockwise by which players turn the picture.
         aspect: shape of a pixel, width to height.
+        first: the first frame.
         warnings: what the user should know; grows while the source is read.
+        seeks: where decoding can begin; None where only the beginning is certain.
     """
 
     path: Path
@@ -87,6 +78,7 @@ class Source:
     aspect: Fraction = Fraction(1)
     first: Any = None
     warnings: list[str] = field(default_factory=list)
+    seeks: Seeks | None = None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Source:
@@ -111,15 +103,22 @@ class Source:
                ) -> Iterator[SourceFrame]:  # fmt: skip
         """Frames with ``start <= time < stop`` in order, one in memory at a time.
 
+        Decoding begins at a key frame before ``start`` where the container's index allows it, and
+        gives the very frames that decoding from the beginning gives.
+
         Raises :class:`UsageError` where the picture changes its size or format or is interlaced,
         :class:`VidCascadeError` for damage that cannot be decoded.
         """
         first: Any = None
         previous: Fraction | None = None
+        place = self.seeks.before(start + self.origin) if self.seeks else None
         index = 0
-        for frame, stamp in self._decoded():
+        for frame, stamp in self._decoded(place):
             if first is None:
-                first = frame
+                first = self.first or frame
+                if place is not None:
+                    assert self.seeks is not None
+                    index = self.seeks.number(frame.pts)
             if (frame.width, frame.height) != (first.width, first.height):
                 raise UsageError(
                     f"{self.path} changes its picture size at frame {index}; "
@@ -164,40 +163,16 @@ class Source:
             time = stamp - self.origin
         return time if previous is None or time > previous else None
 
-    def _decoded(self) -> Iterator[tuple[Any, Fraction | None]]:
+    def _decoded(self, place: int | None = None) -> Iterator[tuple[Any, Fraction | None]]:
+        """All frames, or those from a key frame on."""
         if self.kind == "folder":
-            yield from _folder_frames(self.path)
+            yield from folder_frames(self.path)
         elif self.kind == "webp":
-            yield from _webp_frames(self.path)
+            yield from webp_frames(self.path)
         else:
-            with open_video(self.path) as (container, stream):
-                for frame in _decode(container, stream):
-                    stamp = None if frame.pts is None else frame.pts * Fraction(frame.time_base)
-                    yield plain(frame), stamp
-
-
-def _decode(container: Any, stream: Any) -> Iterator[Any]:
-    coder = stream.codec_context.name
-    said = {key.lower(): value for key, value in stream.metadata.items()}
-    if said.get("alpha_mode") != "1" or coder not in _WITH_ALPHA:
-        yield from container.decode(stream)
-        return
-    # FFmpeg's own decoders of VP8 and VP9 pass over the opacity.
-    decoder: Any = av.CodecContext.create(_WITH_ALPHA[coder], "r")
-    for packet in container.demux(stream):
-        yield from decoder.decode(packet if packet.size else None)
-
-
-def plain(frame: Any) -> Any:
-    """The frame in one of the formats that are worked on, which changes no pixel."""
-    name = frame.format.name
-    if name.startswith("yuvj"):
-        return relabelled(frame, name.replace("yuvj", "yuv"))
-    if name in _PLANAR:
-        out = frame.reformat(format=_PLANAR[name])
-        out.pts, out.time_base = frame.pts, frame.time_base
-        return out
-    return frame
+            for frame in video_frames(self.path, place):
+                stamp = None if frame.pts is None else frame.pts * Fraction(frame.time_base)
+                yield plain(frame), stamp
 
 
 def _interlaced(path: Path) -> UsageError:
@@ -210,22 +185,33 @@ def _interlaced(path: Path) -> UsageError:
 
 def _look_at_video(path: Path) -> Source:
     stamps: list[int] = []
+    keys: list[int] = []
     durations: dict[int, int] = {}
+    untimed = False
     with open_video(path) as (container, stream):
         tick = Fraction(stream.time_base or Fraction(1, 1000))
         fps = nominal_fps(stream)
-        _check_size(path, stream.codec_context.width, stream.codec_context.height)
+        check_size(path, stream.codec_context.width, stream.codec_context.height)
         with suppress(av.error.FFmpegError):  # decoding will tell how far the file is whole
             for packet in container.demux(stream):
                 if packet.size and packet.pts is not None and not packet.is_discard:
                     stamps.append(packet.pts)
+                    if packet.is_keyframe:
+                        keys.append(packet.pts)
                     if packet.duration:
                         durations[packet.pts] = packet.duration
+                elif packet.size and packet.pts is None:
+                    untimed = True
         gif = container.format.name == "gif"
-    first = _first_frames(path)
+    first, warnings = _first_frames(path)
     head = first.pts if first.pts is not None else min(stamps, default=0)
     # An edit list hides packets before the first frame that is shown.
-    ordered = np.unique(np.asarray([s for s in stamps if s >= head] or [head], dtype=np.int64))
+    shown = [s for s in stamps if s >= head]
+    ordered = np.unique(np.asarray(shown or [head], dtype=np.int64))
+    seeks = None
+    if not untimed and not gif and len(shown) == len(ordered):
+        key_stamps = np.unique(np.asarray([k for k in keys if k >= head], dtype=np.int64))
+        seeks = Seeks(ordered, key_stamps, tick)
     gaps = np.diff(ordered)
     if gif and len(gaps):
         fps = (1 / (Fraction(int(np.median(gaps))) * tick)).limit_denominator(1001)
@@ -238,6 +224,7 @@ def _look_at_video(path: Path) -> Source:
     return Source(
         path, "video", fps, steady, tick, head * tick, len(ordered), last,
         rotation=round(first.rotation), aspect=Fraction(sar) or Fraction(1), first=plain(first),
+        warnings=warnings, seeks=seeks,
     )  # fmt: skip
 
 
@@ -259,61 +246,45 @@ def _steadiness(stamps: np.ndarray, tick: Fraction, nominal: Fraction) -> tuple[
     return False, nominal
 
 
-def _first_frames(path: Path) -> Any:
-    """The first frame, after a look at some that follow: none may be interlaced."""
+def _first_frames(path: Path) -> tuple[Any, list[str]]:
+    """The first frame and warnings, after a look at some that follow: none may be interlaced."""
     first: Any = None
+    combing = Combing()
     with open_video(path) as (container, stream):
-        for number, frame in enumerate(_decode(container, stream)):
+        for number, frame in enumerate(decode(container, stream)):
             if frame.interlaced_frame:
                 raise _interlaced(path)
             if first is None:
                 first = frame
+            if (frame.width, frame.height) == (first.width, first.height):
+                combing.look(frame)
+            if combing.certain:
+                raise _interlaced(path)
             if number >= _LOOKED_AT:
                 break
     if first is None:
         raise UsageError(f"{path} holds no frames that can be decoded; it may be damaged.")
-    return first
-
-
-def _check_size(path: Path, width: int, height: int) -> None:
-    if width < 1 or height < 1:
-        raise UsageError(f"{path} states no picture size; it may be damaged.")
-    if width * height > MAX_PIXELS:
-        raise UsageError(
-            f"{path} is {width} × {height} pixels, more than can be worked on; scale it down first."
-        )
+    if not combing.suspected:
+        return first, []
+    return first, [
+        f"{path} looks interlaced in places, which would tear: if it is, deinterlace it first, for "
+        f"example with: ffmpeg -i {path.name} -vf bwdif out.mp4."
+    ]
 
 
 def _look_at_folder(path: Path) -> Source:
     files = frame_files(path)
     fps = folder_fps(files[0])
-    first = next(_folder_frames(path))[0]
+    first = next(folder_frames(path))[0]
     return Source(path, "folder", fps, True, 1 / fps, Fraction(0), len(files), 1 / fps,
                   first=first)  # fmt: skip
-
-
-def _folder_frames(path: Path) -> Iterator[tuple[Any, Fraction | None]]:
-    name: str | None = None
-    for file in frame_files(path):
-        try:
-            with av.open(str(file)) as container:
-                frame = plain(next(iter(container.decode(video=0))))
-        except (av.error.FFmpegError, OSError, StopIteration, IndexError) as error:
-            raise UsageError(f"{file} is not a PNG image that can be read; replace it.") from error
-        # A writer that shrinks its files stores a grey frame as grey; the clip has one format.
-        if name is None:
-            name = "rgba" if frame.format.name == "bgra" else frame.format.name
-            name = "rgb24" if name == "gray" else name
-        if frame.format.name != name:
-            frame = frame.reformat(format=name)
-        yield frame, None
 
 
 def _look_at_webp(path: Path) -> Source:
     times: list[Fraction] = []
     first: Any = None
     total = Fraction(0)
-    for image, duration in _webp_images(path):
+    for image, duration in webp_images(path):
         if first is None:
             first = av.VideoFrame.from_ndarray(image, format="rgba")
         times.append(total)
@@ -326,26 +297,3 @@ def _look_at_webp(path: Path) -> Source:
     steady, fps = _steadiness(np.unique(stamps), tick, Fraction(round(mean) or 1))
     last = 1 / fps if steady else total - times[-1]
     return Source(path, "webp", fps, steady, tick, Fraction(0), len(times), last, first=first)
-
-
-def _webp_frames(path: Path) -> Iterator[tuple[Any, Fraction | None]]:
-    time = Fraction(0)
-    for image, duration in _webp_images(path):
-        yield av.VideoFrame.from_ndarray(image, format="rgba"), time
-        time += duration
-
-
-def _webp_images(path: Path) -> Iterator[tuple[np.ndarray, Fraction]]:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            _check_size(path, image.width, image.height)
-            for index in range(getattr(image, "n_frames", 1)):
-                image.seek(index)
-                array = np.array(image.convert("RGBA"))
-                yield array, Fraction(max(1, int(image.info.get("duration", 0))), 1000)
-    except (OSError, EOFError, UnidentifiedImageError, ValueError, SyntaxError) as error:
-        raise VidCascadeError(
-            f"{path} is not a WebP that can be read to its end; it may be damaged or incomplete."
-        ) from error

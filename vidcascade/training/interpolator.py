@@ -13,12 +13,8 @@ import torch.nn.functional as F
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
-from vidcascade.interpolation.warp_network import (
-    Correction,
-    WarpNetwork,
-    compose,
-    prior_of,
-)
+from vidcascade.interpolation.warp_network import Correction, WarpNetwork, compose
+from vidcascade.interpolation.warp_prior import prior_of
 from vidcascade.nn.precision import working_dtype
 from vidcascade.training.checkpoints import load_checkpoint, save_checkpoint
 from vidcascade.training.health import check_finite

@@ -17,7 +17,7 @@ from vidcascade.data.triplets import TripletStore
 from vidcascade.errors import UsageError
 from vidcascade.flow.dis import dis_flow
 from vidcascade.interpolation.prior import flows_between
-from vidcascade.interpolation.warp_network import prior_of, sample
+from vidcascade.interpolation.warp_prior import prior_of, sample
 from vidcascade.video.atomic import atomic_path
 
 __all__ = ["CELL", "Batch", "FlowStore", "draw_batch", "lesson"]
