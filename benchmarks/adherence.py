@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.common import RESULTS, Table, percent, save_result
 from benchmarks.prompts import WORDINGS, Prompt, binding_prompts, reworded, world_prompts
+from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of
 from vidcascade.data.stickers import StickerWorld
@@ -159,12 +160,11 @@ def prompt_sets(
 ) -> list[tuple[str, list[Prompt], bool]]:
     """Name, prompts and whether the truth is judged as well."""
     sets = []
-    split = "held_out" if world.config.held_out > 0 else "all"
-    held_out = world_prompts(world, split, max(args.clips, args.wording), HELD_OUT)
+    held_out = world_prompts(world, world.testing_split, max(args.clips, args.wording), HELD_OUT)
     if args.clips:
         sets.append(("held-out", held_out[: args.clips], True))
     if args.seen:
-        seen = world_prompts(world, "train" if split == "held_out" else "all", args.seen, SEEN)
+        seen = world_prompts(world, world.training_split, args.seen, SEEN)
         sets.append(("seen", seen, True))
     if args.wording:
         for wording in WORDINGS:
@@ -188,7 +188,8 @@ def generate(
             output_type="np",
             batch_size=batch,
         )
-        for video in result.frames:  # type: ignore[union-attr]
+        assert isinstance(result, CascadeOutput)
+        for video in result.frames:
             every = len(video) // pipeline.spec.stages[0].frames
             clips.append((video[:: max(1, every)] * 255).round().astype(np.uint8))
         _progress(name, len(clips), len(prompts))

@@ -33,6 +33,7 @@ from benchmarks.flicker.sweep import SAMPLED, TRUE, Setting, Values, settings
 from benchmarks.flicker.sweep_plot import draw
 from benchmarks.flicker.sweep_verdict import LEAST_CLIPS, Verdict, change, judge, on_noise
 from benchmarks.stages import FIRST, to_pixels
+from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of, run_stage
 from vidcascade.cascade.spec import CascadeSpec
@@ -157,10 +158,9 @@ def steady_clips(world: StickerWorld, count: int) -> list[tuple[int, Description
     Raises:
         UsageError: If the world has too few of them.
     """
-    split = "held_out" if world.config.held_out > 0 else "all"
     found = []
     for seed in range(FIRST, FIRST + _TRIES * count):
-        described = world.describe(seed, split)  # type: ignore[arg-type]
+        described = world.describe(seed, world.testing_split)
         if set(described.motions) <= set(STEADY_MOTIONS):
             found.append((seed, described))
         if len(found) == count:
@@ -183,7 +183,8 @@ def _sample(pipeline: VidCascadePipeline, caption: str, number: int, cache: Path
     if path.is_file():
         return load_file(path)["video"]
     made = pipeline(caption, generator=number, stop_after=base.name, output_type="pt")
-    video = made.stages[base.name].video.contiguous()  # type: ignore[union-attr]
+    assert isinstance(made, CascadeOutput)
+    video = made.stages[base.name].video.contiguous()
     # Without hashes nothing says which weights a sample is of.
     if pipeline.weight_hashes:
         cache.mkdir(parents=True, exist_ok=True)

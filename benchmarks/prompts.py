@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from vidcascade.data.captions import article
 from vidcascade.data.scene import Description
-from vidcascade.data.stickers import StickerWorld
+from vidcascade.data.stickers import Split, StickerWorld
 from vidcascade.data.subjects import SUBJECTS
 from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SOLIDS
 from vidcascade.metrics.adherence.motion import MOTIONS as RULED
@@ -102,7 +102,7 @@ def said(described: Description) -> tuple[str, str, str] | None:
     return None if None in found else (str(found[0]), str(found[1]), str(found[2]))
 
 
-def world_prompts(world: StickerWorld, split: str, count: int, first: int) -> list[Prompt]:
+def world_prompts(world: StickerWorld, split: Split, count: int, first: int) -> list[Prompt]:
     """Captions of the world that say all three, seeds counted up from ``first``.
 
     Only clips that can be judged: one subject, a fixed camera, one of the motions with a rule.
@@ -110,7 +110,7 @@ def world_prompts(world: StickerWorld, split: str, count: int, first: int) -> li
     prompts: list[Prompt] = []
     seed = first
     while len(prompts) < count:
-        described = world.describe(seed, split)  # type: ignore[arg-type]
+        described = world.describe(seed, split)
         if _can_be_judged(described) and said(described) is not None:
             prompts.append(Prompt(described.caption, described, seed))
         seed += 1

@@ -24,6 +24,7 @@ from torch import Tensor
 from benchmarks.common import RESULTS, Table, save_result, spread
 from benchmarks.judging import composite_flicker
 from benchmarks.standins import bicubic, blend, flow_warp
+from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.result import StageResult
 from vidcascade.cascade.running import key_of
@@ -123,10 +124,9 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     lpips = LPIPS(args.lpips) if args.lpips.is_file() else None
     judge = _Judge(lpips, args.lpips_every)
     comparisons = _comparisons(pipeline)
-    split = "held_out" if world.config.held_out > 0 else "all"
     captions = []
     for number in range(args.clips):
-        described = world.describe(FIRST + number, split)  # type: ignore[arg-type]
+        described = world.describe(FIRST + number, world.testing_split)
         captions.append(described.caption)
         _one_clip(pipeline, world, described, FIRST + number, judge, comparisons)
         print(f"\rclip {number + 1} of {args.clips}  ", end="", file=sys.stderr, flush=True)
@@ -207,7 +207,9 @@ def _one_clip(
 
     def go_on(after: str, video: Tensor) -> dict[str, StageResult]:
         given = StageResult(after, video, [described.caption], [""], [key])
-        return pipeline(start_from=given, output_type="pt").stages  # type: ignore[union-attr]
+        made = pipeline(start_from=given, output_type="pt")
+        assert isinstance(made, CascadeOutput)
+        return made.stages
 
     whole = go_on(base.name, low)
     made = whole[bridge.name].video

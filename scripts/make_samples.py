@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of
 from vidcascade.errors import VidCascadeError
@@ -61,8 +62,9 @@ def make(pipeline: VidCascadePipeline, out: Path) -> None:
         # The key that `vidcascade generate --seed` would take.
         key = key_of(torch.Generator().manual_seed(seed))
         result = pipeline(prompt, keys=[key], output_type="np")
-        fps = result.fps  # type: ignore[union-attr]
-        clips.append((result.frames[0] * 255).round().astype(np.uint8))  # type: ignore[union-attr]
+        assert isinstance(result, CascadeOutput)
+        fps = result.fps
+        clips.append((result.frames[0] * 255).round().astype(np.uint8))
     out.mkdir(parents=True, exist_ok=True)
     side, total = _write_gifs(clips, fps, out)
     sheet = contact_sheet(

@@ -8,23 +8,22 @@ weights themselves. A result that was measured with other weights is refused.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from safetensors import safe_open
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.cards import template, write_card  # noqa: E402
 from benchmarks.report import markdown_table  # noqa: E402
 from vidcascade.cascade.spec import CascadeSpec  # noqa: E402
 from vidcascade.cascade.weights import verify_checksums  # noqa: E402
-from vidcascade.errors import UsageError, VidCascadeError  # noqa: E402
+from vidcascade.errors import UsageError  # noqa: E402
 
 # Results that do not depend on every stage: the base's clips, and stages on true inputs.
 _CONCERNS: dict[str, str | tuple[str, ...]] = {
@@ -36,18 +35,7 @@ WEIGHTS = ROOT / "assets" / "weights" / "stickers"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, render, write; the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", type=Path, default=WEIGHTS)
-    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
-    args = parser.parse_args(arguments)
-    try:
-        text = render(args.weights, args.results)
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    (args.weights / "README.md").write_text(text, encoding="utf-8")
-    print(args.weights / "README.md")
-    return 0
+    return write_card(__doc__, WEIGHTS, render, arguments)
 
 
 def render(weights: Path, results: Path) -> str:
@@ -70,16 +58,11 @@ def render(weights: Path, results: Path) -> str:
     def result(name: str) -> dict[str, Any]:
         return _load(results, name, hashes)
 
-    environment = Environment(
-        loader=FileSystemLoader(ROOT / "scripts"),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        autoescape=False,  # Markdown; nothing in it comes from outside the project
-    )
-    template = environment.get_template("model_card.md.j2")
     spec = CascadeSpec.load(weights / "spec.yaml")
     parameters = {stage.name: _parameters(weights / stage.name) for stage in spec.stages}
-    return template.render(table=table, result=result, spec=spec, parameters=parameters)
+    return template(ROOT / "scripts" / "model_card.md.j2").render(
+        table=table, result=result, spec=spec, parameters=parameters
+    )
 
 
 def _load(results: Path, name: str, hashes: dict[str, str]) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts.train_bundled import main
+from tests.benchmarks.loading import load_script
 from vidcascade.cascade.pipeline import VidCascadePipeline
 
+main = load_script("train_bundled").main
 PHASES = ("space", "base", "bridge", "refiner", "assemble", "history", "report")
 ARGUMENTS = [
     "--spec", "tiny", "--workers", "0", "--space-minutes", "0.02", "--base-minutes", "0.03",

@@ -124,7 +124,9 @@ def test_stopping_and_going_on_from_a_saved_stage_is_one_run(
 
 def test_output_types(pipe: VidCascadePipeline) -> None:
     pt = run(pipe, "a ball", [0]).frames
-    array = pipe("a ball", generator=seeded(0), output_type="np").frames  # type: ignore[union-attr]
+    whole = pipe("a ball", generator=seeded(0), output_type="np")
+    assert isinstance(whole, CascadeOutput)
+    array = whole.frames
     np.testing.assert_allclose(array, pt.permute(0, 1, 3, 4, 2).numpy(), atol=1e-6)
     (images,) = pipe("a ball", generator=seeded(0), output_type="pil", return_dict=False)
     assert len(images[0]) == 8

@@ -7,6 +7,15 @@ from typing import Annotated
 
 import typer
 
+from vidcascade.cli.options import (
+    Batch,
+    Compile,
+    LogEvery,
+    SaveEvery,
+    Seed,
+    SheetEvery,
+    Workers,
+)
 from vidcascade.cli.train import is_main, list_skipped, plain_warnings, report
 
 
@@ -23,20 +32,18 @@ def finetune(
     minutes: Annotated[
         float, typer.Option(min=0.01, help="Of training, at whose end the rates have decayed.")
     ] = 20.0,
-    batch: Annotated[int | None, typer.Option(min=1, help="Examples in a step.")] = None,
+    batch: Batch = None,
     muon_lr: Annotated[float | None, typer.Option(help="Rate of the matrices.")] = None,
     adam_lr: Annotated[float | None, typer.Option(help="Rate of everything else.")] = None,
     run: Annotated[
         Path | None, typer.Option(help="Folder of checkpoints and logs; default: OUT-run.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of examples and noise.")] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that draw examples.")] = 1,
-    sheet_every: Annotated[int, typer.Option(min=0, help="Steps between sheets.")] = 500,
-    save_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints.")] = 100,
-    log_every: Annotated[int, typer.Option(min=0, help="Steps between lines.")] = 20,
-    compile_: Annotated[
-        bool, typer.Option("--compile", help="Compile the network: faster after a minute.")
-    ] = False,
+    seed: Seed = 0,
+    workers: Workers = 1,
+    sheet_every: SheetEvery = 500,
+    save_every: SaveEvery = 100,
+    log_every: LogEvery = 20,
+    compile_: Compile = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the new cascade.")] = False,
 ) -> None:
     """Teach a finished cascade new subjects from a few clips or pictures, and keep the old ones.

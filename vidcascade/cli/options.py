@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+import typer
 
 from vidcascade.errors import UsageError
 
 Number = TypeVar("Number", int, float)
+
+# How a training is run, whatever is trained.
+Batch = Annotated[int | None, typer.Option(min=1, help="Examples in a step.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of examples and noise.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that draw examples.")]
+SheetEvery = Annotated[int, typer.Option(min=0, help="Steps between sheets.")]
+SaveEvery = Annotated[int, typer.Option(min=0, help="Steps between checkpoints.")]
+LogEvery = Annotated[int, typer.Option(min=0, help="Steps between lines.")]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Compile the network: faster after a minute.")
+]
 
 
 def per_stage(

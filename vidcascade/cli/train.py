@@ -10,6 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vidcascade.cli.options import (
+    Batch,
+    Compile,
+    LogEvery,
+    SaveEvery,
+    Seed,
+    SheetEvery,
+    Workers,
+)
 from vidcascade.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +44,7 @@ def train(
         typer.Option(min=0.01, help="End, with decayed rates, after this in all calls together."),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in all.")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Examples in a step.")] = None,
+    batch: Batch = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Frames seen at once.")] = None,
     set_: Annotated[
         list[str] | None,
@@ -49,14 +58,12 @@ def train(
     previous_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of such clips, with --previous.")
     ] = 0.5,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of examples and noise.")] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that draw examples.")] = 1,
-    sheet_every: Annotated[int, typer.Option(min=0, help="Steps between sheets.")] = 500,
-    save_every: Annotated[int, typer.Option(min=0, help="Steps between checkpoints.")] = 250,
-    log_every: Annotated[int, typer.Option(min=0, help="Steps between lines.")] = 20,
-    compile_: Annotated[
-        bool, typer.Option("--compile", help="Compile the network: faster after a minute.")
-    ] = False,
+    seed: Seed = 0,
+    workers: Workers = 1,
+    sheet_every: SheetEvery = 500,
+    save_every: SaveEvery = 250,
+    log_every: LogEvery = 20,
+    compile_: Compile = False,
 ) -> None:
     """Train one stage; run the same command again to continue it."""
     from vidcascade.cascade.spec import CascadeSpec

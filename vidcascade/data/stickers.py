@@ -68,6 +68,16 @@ class StickerWorld:
             for kind in ("subjects", "solids", "colours", "motions", "backgrounds")
         }
 
+    @property
+    def training_split(self) -> Split:
+        """The combinations to learn from: all of them where none are held out."""
+        return "train" if self.config.held_out > 0 else "all"
+
+    @property
+    def testing_split(self) -> Split:
+        """The combinations to measure on: all of them where none are held out."""
+        return "held_out" if self.config.held_out > 0 else "all"
+
     # ------------------------------------------------------------------ discrete choices
 
     def describe(self, seed: int, split: Split = "all") -> Description:

@@ -63,7 +63,6 @@ class WorldSource:
                 "of videos with --data."
             )
         self.world = StickerWorld(spec.world, stickers)
-        self.split = "train" if spec.world.held_out > 0 else "all"
         self.duration = spec.stages[0].frames / spec.fps
         self.captions, self.seed = stage.training.captions, seed
         self.covers = stage.training.subject_weight > 0
@@ -73,7 +72,7 @@ class WorldSource:
     ) -> Drawn:
         """See :meth:`ClipSource.draw`."""
         chosen = self.seed * 1_000_003 + number % self.captions
-        described = self.world.describe(chosen, self.split)  # type: ignore[arg-type]
+        described = self.world.describe(chosen, self.world.training_split)
         scene = self.world.scene(described, int(rng.integers(2**62)), self.duration)
         if not self.covers:
             return Drawn(self.world.render(scene, size, times), described.caption)

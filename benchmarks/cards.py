@@ -1,0 +1,52 @@
+"""What all model cards share: a template filled with stored results, written beside the weights."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from benchmarks.common import RESULTS
+from vidcascade.errors import VidCascadeError
+
+
+def template(file: Path) -> Template:
+    """A card's template; what it names and is not given is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(file.parent),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown; nothing in it comes from outside the project
+    )
+    return environment.get_template(file.name)
+
+
+def write_card(
+    about: str | None,
+    weights: Path,
+    render: Callable[[Path, Path], str],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Parse the command line of a card's script, render, write ``README.md``; the exit status.
+
+    Args:
+        about: what ``--help`` says.
+        weights: default folder of the weights.
+        render: (weights, results) → the card.
+        arguments: the command line, or None for the process's own.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--weights", type=Path, default=weights)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    args = parser.parse_args(arguments)
+    try:
+        text = render(args.weights, args.results)
+    except VidCascadeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    (args.weights / "README.md").write_text(text, encoding="utf-8")
+    print(args.weights / "README.md")
+    return 0
