@@ -56,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", default="stickers", help="pipeline folder or bundled name")
     parser.add_argument("--stage", choices=("base", "refiner"), default="base",
                         help="judge the base's clips, or the whole cascade's")  # fmt: skip
+    parser.add_argument("--teacher", action="store_true",
+                        help="judge teachers, not their students")  # fmt: skip
     parser.add_argument("--clips", type=int, default=96, help="held-out combinations")
     parser.add_argument("--seen", type=int, default=32, help="combinations of the training split")
     parser.add_argument("--wording", type=int, default=16, help="clips for each wording")
@@ -69,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
     args = parser.parse_args(arguments)
     try:
-        pipeline = VidCascadePipeline.from_pretrained(args.weights)
+        pipeline = VidCascadePipeline.from_pretrained(args.weights, teacher=args.teacher)
         run(pipeline, args)
     except VidCascadeError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -111,15 +113,23 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     for table in tables:
         table.show()
     seconds = {"teaching": round(taught, 1), "all": round(time.monotonic() - began, 1)}
+    name, title = "adherence", "Prompt adherence"
+    if args.stage != "base":
+        name, title = f"{name}_refiner", f"{title} of the whole cascade"
+    command = f"python -m benchmarks.adherence --stage {args.stage} --clips {args.clips} "
+    command += f"--seen {args.seen} --wording {args.wording} --binding {args.binding}"
+    if args.teacher:
+        command += " --teacher"
+        name, title = f"{name}_teacher", f"{title}, teacher"
     save_result(
-        "adherence" if args.stage == "base" else "adherence_refiner",
-        "Prompt adherence" + ("" if args.stage == "base" else " of the whole cascade"),
-        f"python -m benchmarks.adherence --stage {args.stage} --clips {args.clips} --seen "
-        f"{args.seen} --wording {args.wording} --binding {args.binding}",
+        name,
+        title,
+        command,
         {
             "weights": Path(args.weights).name,
             "weight_hashes": pipeline.weight_hashes,
             "stage": stage,
+            "student": spec.stages[0].distilled,
             "seconds": seconds,
             "stickers": world.has_stickers,
             "lessons": asdict(lessons),
@@ -130,7 +140,8 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
         args.results,
     )  # fmt: skip
     image = contact_sheet([clip for clip, _ in sheet], [_label(j) for _, j in sheet])
-    iio.imwrite(args.results / f"adherence_{args.stage}.png", image)
+    suffix = "_teacher" if args.teacher else ""
+    iio.imwrite(args.results / f"adherence_{args.stage}{suffix}.png", image)
     print(f"{seconds['all']:.0f} s, of which {seconds['teaching']:.0f} s for the recogniser")
 
 
@@ -140,7 +151,7 @@ def get_recogniser(
     """The recogniser of this world and these lessons: from ``folder`` if it is there."""
     path = folder / "recogniser.safetensors"
     about: dict[str, Any] = {
-        "world": world.config.model_dump(mode="json"),
+        "world": world.config.model_dump(mode="json", exclude={"learnt"}),
         "stickers": world.has_stickers,
         "lessons": asdict(lessons),
     }

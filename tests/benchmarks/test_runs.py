@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import adherence, cascade_flicker, stages
+from benchmarks import adherence, cascade_flicker, distillation, stages
 from tests.benchmarks.loading import load_script
 from vidcascade.cascade.pipeline import VidCascadePipeline
+from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.cascade.students import save_student
+from vidcascade.cascade.weights import load_network
 from vidcascade.data.config import WorldConfig
 from vidcascade.metrics.adherence.motion import MOTIONS
+from vidcascade.nn.low_rank import add_low_rank, fingerprint, low_rank_state
 
 pytestmark = pytest.mark.filterwarnings("ignore:no stickers in")
 
@@ -56,6 +60,38 @@ def test_adherence_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert (tmp_path / "adherence_refiner.json").is_file()
     assert adherence.main(["--weights", str(tmp_path / "nowhere")]) == 2
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_distillation_runs(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = CascadeSpec.load(folder / "spec.yaml")
+    student = CascadeSpec.load("tiny").stage("base").student
+    assert student is not None
+    base = spec.stage("base").model_copy(update={"student": student})
+    described = tmp_path / "spec.yaml"
+    stages_ = (base, *spec.stages[1:])
+    described.write_text(spec.model_copy(update={"stages": stages_}).to_yaml())
+    network = load_network(folder / "base", make_stage(base), 384)
+    mark = fingerprint(network)
+    add_low_rank(network, student.rank)
+    save_student(tmp_path / "s.safetensors", low_rank_state(network), mark)
+    arguments = [
+        "--weights", str(folder), "--spec", str(described), "--clips", "2", "--lessons", "2",
+        "--scenes", "40", "--run", str(tmp_path / "run"), "--results", str(tmp_path),
+        "--teacher-steps", "1,2", "--student-steps", "1", "--lpips", str(tmp_path / "none"),
+    ]  # fmt: skip
+    assert distillation.main([*arguments, "--student", f"same={tmp_path / 's.safetensors'}"]) == 0
+    result = json.loads((tmp_path / "distillation.json").read_text())
+    rows = result["tables"][0]["rows"]
+    assert [row[:3] for row in rows] == [
+        ["teacher", "1", "2"], ["teacher", "2", "4"], ["same", "1", "1"]
+    ]  # fmt: skip
+    assert result["data"]["teacher 2"]["psnr"] == [None, None]  # the reference is itself
+    assert (tmp_path / "distillation.png").stat().st_size > 1000
+    assert distillation.main([*arguments, "--student", "nameless"]) == 2
+    assert distillation.main(["--weights", str(folder)]) == 2
+    assert "describes no student" in capsys.readouterr().err
 
 
 def test_stages_run(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,13 @@ from vidcascade.cascade import weights
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.cascade.students import (
+    STUDENT_FILE,
+    load_student,
+    merge_student,
+    save_student,
+    without_students,
+)
 from vidcascade.errors import UsageError
 from vidcascade.nn.text import build_text_encoder
 from vidcascade.video import atomic_path
@@ -23,6 +31,7 @@ def assemble_cascade(
     dtype: torch.dtype = torch.bfloat16,
     overwrite: bool = False,
     card: str | None = None,
+    students: Mapping[str, Path] | None = None,
 ) -> None:
     """Write a pipeline folder from one network folder for each stage.
 
@@ -36,13 +45,22 @@ def assemble_cascade(
         dtype: of the stored weights; bfloat16 halves them.
         overwrite: replace ``out``.
         card: text of the model card (README.md), kept from the old folder when None.
+        students: files by stage name, as ``vidcascade distil`` writes them. A stage without one
+            has no student in the new folder's spec.
 
     Raises:
-        UsageError: a name that is no stage of the spec, or a base without weights.
-        VidCascadeError: weights that are damaged or do not match the spec.
+        UsageError: a name that is no stage of the spec, a base without weights, or a student of
+            which the spec knows nothing.
+        VidCascadeError: weights that are damaged or do not match the spec, or a student of other
+            weights.
     """
     for name in networks:
         spec.stage(name)
+    students = students or {}
+    for name in students:
+        if spec.stage(name).student is None:
+            raise UsageError(f"The spec has no student for {name}: describe it there.")
+    spec = without_students(spec, students)
     base = spec.stages[0].name
     if base not in networks:
         raise UsageError(f"There are no weights for {base}: an untrained base makes noise only.")
@@ -57,11 +75,19 @@ def assemble_cascade(
         # diffusers notes where weights came from: a folder of somebody's own.
         network.register_to_config(_name_or_path=stage.name)
         built[stage.name] = network.to(dtype)
+        if stage.name in students:
+            merge_student(copy.deepcopy(network), students[stage.name])  # does it fit?
     pipeline = VidCascadePipeline(encoder, spec, built)
     old = out / "README.md"
     if card is None and old.is_file():
         card = old.read_text(encoding="utf-8")
     with atomic_path(out, overwrite) as temporary:
         pipeline.save_pretrained(temporary)
+        for name, file in students.items():
+            state, teacher = load_student(file)
+            narrow = {key: tensor.to(dtype) for key, tensor in state.items()}
+            save_student(temporary / name / STUDENT_FILE, narrow, teacher)
+        (temporary / weights.SPEC_FILE).write_text(spec.to_yaml(), encoding="utf-8")
+        weights.write_checksums(temporary)
         if card is not None:
             (temporary / "README.md").write_text(card, encoding="utf-8")

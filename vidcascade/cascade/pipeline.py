@@ -18,6 +18,13 @@ from vidcascade.cascade.result import StageResult
 from vidcascade.cascade.running import TextStates, key_of, run_stage
 from vidcascade.cascade.settings import Settings, with_settings
 from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.cascade.students import (
+    STUDENT_FILE,
+    merge_student,
+    with_students,
+    with_students_fused,
+    without_students,
+)
 from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.nn.precision import working_dtype
@@ -89,6 +96,7 @@ class VidCascadePipeline(DiffusionPipeline):
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,
         spec: CascadeSpec | None = None,
+        teacher: bool = False,
         dtype: torch.dtype | None = None,
         torch_dtype: torch.dtype | None = None,
         revision: str | None = None,
@@ -99,6 +107,9 @@ class VidCascadePipeline(DiffusionPipeline):
         Weights are safetensors only. Without ``dtype`` they are kept in float32 and computed with
         in the spec's dtype wherever the device has it; with it they are cast. ``spec`` replaces
         the folder's own: its networks must be the same, everything else may differ.
+
+        Stages that come with a student, distilled to few steps, run it; with ``teacher`` they run
+        the network that it was distilled from. A given ``spec`` says itself which (``distilled``).
 
         Raises:
             UsageError: nothing there, or a spec that cannot work.
@@ -111,7 +122,9 @@ class VidCascadePipeline(DiffusionPipeline):
                 f"{folder} holds no cascade ({weights.SPEC_FILE} is missing): give a folder that "
                 "save_pretrained or `vidcascade assemble` wrote."
             )
-        spec = spec or CascadeSpec.load(folder / weights.SPEC_FILE)
+        if spec is None:
+            spec = CascadeSpec.load(folder / weights.SPEC_FILE)
+            spec = spec if teacher else with_students(spec)
         hashes = weights.verify_checksums(folder)
         encoder = build_text_encoder(spec.text.encoder, spec.text.max_tokens)
         places = weights.stage_folders(folder, spec.stages)
@@ -119,19 +132,27 @@ class VidCascadePipeline(DiffusionPipeline):
             stage.name: weights.load_network(places[stage.name], make_stage(stage), encoder.width)
             for stage in spec.stages
         }
+        for stage in spec.stages:
+            if stage.distilled:
+                merge_student(networks[stage.name], places[stage.name] / STUDENT_FILE)
         pipeline = cls(encoder, spec, networks)
         pipeline.weight_hashes = hashes
         cast = dtype or torch_dtype
         return pipeline if cast is None else pipeline.to(dtype=cast)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
-        """Write networks, spec and checksums into a folder; safetensors only."""
+        """Write networks, spec and checksums into a folder; safetensors only.
+
+        A student that this pipeline runs is written as the stage's own network, and one that it
+        does not run is left out.
+        """
         if kwargs.pop("safe_serialization", True) is not True:
             raise UsageError("Cascades are saved as safetensors only: drop safe_serialization.")
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         super().save_pretrained(folder, safe_serialization=True, **kwargs)
-        (folder / weights.SPEC_FILE).write_text(self.spec.to_yaml(), encoding="utf-8")
+        spec = without_students(with_students_fused(self.spec), {})
+        (folder / weights.SPEC_FILE).write_text(spec.to_yaml(), encoding="utf-8")
         weights.write_checksums(folder)
 
     def set_attention_backend(self, name: str) -> None:

@@ -40,10 +40,31 @@ class Recipe(BaseModel):
     augmentation: tuple[float, float] = (0.0, 0.0)
     degradation: float = Field(0.0, ge=0.0, le=1.0, description="share of damaged inputs")
     captions: int = Field(8192, ge=1, description="how many captions are drawn again and again")
+    emphasis: dict[str, float] = Field(
+        default_factory=dict, description="motions drawn that many times as often; others: 1"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Recipe:
         low, high = self.augmentation
         if not 0.0 <= low <= high < 1.0:
             raise ValueError(f"augmentation must be two rising σ in [0, 1), not {[low, high]}")
+        if any(not 0.0 < share <= 100.0 for share in self.emphasis.values()):
+            raise ValueError(f"emphasis must be above 0 and at most 100, not {self.emphasis}")
         return self
+
+
+class StudentSpec(BaseModel):
+    """A student that makes what its stage makes, in few steps and without guidance.
+
+    It is stored as a low-rank change of the stage's network. ``parts`` are the steps that its
+    teacher takes for each of its own.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(4, ge=1, le=16)
+    shift: float = Field(1.0, gt=0.0, le=20.0, description="flow time shift of its levels")
+    rank: int = Field(16, ge=1, le=512)
+    parts: int = Field(5, ge=1, le=100)
+    training: Recipe = Recipe()

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vidcascade.cascade.recipe import Recipe
+from vidcascade.cascade.recipe import Recipe, StudentSpec
 from vidcascade.data.config import WorldConfig
 from vidcascade.errors import UsageError
 
@@ -120,7 +120,7 @@ class SmoothingSpec(_Strict):
 
 
 class StageSpec(_Strict):
-    """One diffusion process at one resolution."""
+    """One diffusion process at one resolution; ``distilled`` says that its student runs it."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     kind: StageKind
@@ -138,9 +138,13 @@ class StageSpec(_Strict):
     rounds: int = Field(1, ge=1, le=6, description="how often a bridge is applied")
     smoothing: SmoothingSpec = SmoothingSpec()
     training: Recipe = Recipe()
+    student: StudentSpec | None = None
+    distilled: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> StageSpec:
+        if self.distilled and self.student is None:
+            raise ValueError("distilled needs a student: describe it, or set distilled to false")
         if self.size % self.network.granularity:
             raise ValueError(
                 f"size {self.size} is not a multiple of {self.network.granularity}, which the "
@@ -225,12 +229,29 @@ class CascadeSpec(_Strict):
         """
         given = {k: v for k, v in changes.items() if v is not None or k == "crop"}
         stage = self.stage(stage_name)
-        try:
-            recipe = Recipe.model_validate(stage.training.model_dump() | given)
-        except ValidationError as error:
-            raise UsageError(f"stages.{stage_name}.training: {_explain(error, given)}") from None
-        changed = stage.model_copy(update={"training": recipe})
-        stages = tuple(changed if s.name == stage_name else s for s in self.stages)
+        recipe = _changed(stage.training, given, f"stages.{stage_name}.training")
+        return self._with(stage, training=recipe)
+
+    def with_student_recipe(self, stage_name: str, **changes: Any) -> CascadeSpec:
+        """:meth:`with_recipe` of a stage's student.
+
+        Raises:
+            UsageError: a stage without one as well.
+        """
+        stage = self.stage(stage_name)
+        if stage.student is None:
+            raise UsageError(
+                f"The spec {self.name} has no student for {stage_name}: give a --spec that "
+                "describes one (stages.….student)."
+            )
+        given = {k: v for k, v in changes.items() if v is not None}
+        where = f"stages.{stage_name}.student.training"
+        recipe = _changed(stage.student.training, given, where)
+        return self._with(stage, student=stage.student.model_copy(update={"training": recipe}))
+
+    def _with(self, stage: StageSpec, **changes: Any) -> CascadeSpec:
+        changed = stage.model_copy(update=changes)
+        stages = tuple(changed if s.name == stage.name else s for s in self.stages)
         return self.model_copy(update={"stages": stages})
 
     def fps_after(self, name: str) -> float:
@@ -281,6 +302,13 @@ class CascadeSpec(_Strict):
     def to_yaml(self) -> str:
         """The whole spec as YAML, defaults included."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _changed(recipe: Recipe, given: dict[str, Any], where: str) -> Recipe:
+    try:
+        return Recipe.model_validate(recipe.model_dump() | given)
+    except ValidationError as error:
+        raise UsageError(f"{where}: {_explain(error, given)}") from None
 
 
 def bundled_configs() -> Path:

@@ -15,18 +15,17 @@ def assemble(
     network: Annotated[
         list[str], typer.Option(help="stage=folder of its weights; repeat for each stage.")
     ],
+    student: Annotated[
+        list[str] | None, typer.Option(help="stage=file of its student, from vidcascade distil.")
+    ] = None,
     spec: Annotated[str, typer.Option(help="Spec file, or a bundled one's name.")] = "stickers",
     dtype: Annotated[str, typer.Option(help="Of the stored weights.")] = "bfloat16",
     card: Annotated[Path | None, typer.Option(help="Model card to put beside them.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the folder.")] = False,
 ) -> None:
     """Put trained stages into one folder: weights, spec and checksums."""
-    folders: dict[str, Path] = {}
-    for text in network:
-        name, _, folder = text.partition("=")
-        if not folder:
-            raise UsageError(f"--network {text!r} cannot be read: write stage=folder.")
-        folders[name] = Path(folder)
+    folders = _by_stage(network, "--network", "folder")
+    students = _by_stage(student or [], "--student", "file")
     from diffusers.utils import logging
 
     from vidcascade.cascade.assembling import assemble_cascade
@@ -42,5 +41,17 @@ def assemble(
             about = card.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{card} cannot be read as a model card.") from error
-    assemble_cascade(CascadeSpec.load(spec), folders, out, DTYPES[dtype], force, about)
+    loaded = CascadeSpec.load(spec)
+    assemble_cascade(loaded, folders, out, DTYPES[dtype], force, about, students)
     typer.echo(f"Cascade: {out}")
+
+
+def _by_stage(texts: list[str], option: str, what: str) -> dict[str, Path]:
+    """``["base=runs/x"]`` → paths by stage name."""
+    chosen: dict[str, Path] = {}
+    for text in texts:
+        name, _, path = text.partition("=")
+        if not path:
+            raise UsageError(f"{option} {text!r} cannot be read: write stage={what}.")
+        chosen[name] = Path(path)
+    return chosen

@@ -39,6 +39,10 @@ def generate(
         str | None, typer.Option(help="Spec to run the weights with [their own].")
     ] = None,
     weights: Annotated[str, typer.Option(help="Folder, bundled name or hub id.")] = "stickers",
+    teacher: Annotated[
+        bool,
+        typer.Option("--teacher", help="Sample in full, not in few steps with distilled students."),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     dtype: Annotated[
         str | None, typer.Option(help="float32, bfloat16 or float16 [the spec's].")
@@ -71,6 +75,8 @@ def generate(
     }
     if any(not text.strip() for text in asked):
         raise UsageError("The prompt is empty: say what the clip should show.")
+    if teacher and from_manifest is not None:
+        raise UsageError("A manifest says which networks made the clip: drop --teacher.")
     if fps is not None and not 0 < fps <= 1000:
         raise UsageError(f"--fps must be above 0 and at most 1000, not {fps:g}.")
     began = _process_start()
@@ -79,9 +85,12 @@ def generate(
     from vidcascade.cascade.result import StageResult
     from vidcascade.cascade.settings import Settings, with_settings
     from vidcascade.cascade.spec import CascadeSpec
+    from vidcascade.cascade.students import with_students
     from vidcascade.cli.progress import StageBars, peak_memory
 
     chosen = CascadeSpec.load(spec) if spec else None
+    if chosen is not None and not teacher:
+        chosen = with_students(chosen)
     request = Request(
         prompts=asked,
         negative_prompts=negative_prompt or [""],
@@ -103,11 +112,12 @@ def generate(
         weights = manifest.weights if weights == "stickers" and manifest.weights else weights
     # Everything that can be refused is refused before seconds are spent on loading.
     plan_outputs(out, request.count, force)
-    pipeline = _load(weights, chosen, device, dtype, offload, attention)
+    pipeline = _load(weights, chosen, teacher, device, dtype, offload, attention)
     if stop_after is not None:
         pipeline.spec.stage(stop_after)
     running = with_settings(pipeline.spec, Settings(**changes))  # type: ignore[arg-type]
     _warn(pipeline, asked, expected, dtype)
+    _warn_of_students(running, negative_prompt or [])
     loaded = time.time()
     with StageBars(running, request.count, quiet=json_) as bars:
         report = produce(pipeline, request, out, weights, attention, bars)
@@ -145,6 +155,7 @@ def _repeat(request: Request, manifest: Any) -> tuple[Request, CascadeSpec, dict
 def _load(
     weights: str,
     spec: CascadeSpec | None,
+    teacher: bool,
     device: str,
     dtype: str | None,
     offload: str,
@@ -165,7 +176,7 @@ def _load(
     if offload != "none" and place.type == "cpu":
         raise UsageError(f"--offload {offload} needs a GPU: drop it on the CPU.")
     check_backend(attention, place)
-    pipeline = VidCascadePipeline.from_pretrained(weights, spec=spec)
+    pipeline = VidCascadePipeline.from_pretrained(weights, spec=spec, teacher=teacher)
     pipeline.set_progress_bar_config(disable=True)
     if dtype is not None:
         pipeline.spec = pipeline.spec.model_copy(update={"dtype": dtype})
@@ -200,6 +211,21 @@ def _warn(
         _say(f"{text!r} is far from what these weights were trained on.")
     if far:
         _say(f"they know {describe_world(world)}.")
+
+
+def _warn_of_students(spec: CascadeSpec, negative_prompts: list[str]) -> None:
+    """Students have learnt one number of steps, with the guidance inside."""
+    for stage in spec.stages:
+        if stage.student is None or not stage.distilled:
+            continue
+        other = [f"{stage.steps} steps"] if stage.steps != stage.student.steps else []
+        other += [f"guidance {stage.guidance.scale:g}"] if stage.guidance.scale != 1.0 else []
+        other += ["a negative prompt"] if any(text.strip() for text in negative_prompts) else []
+        if other:
+            _say(
+                f"the {stage.name}'s student was distilled for {stage.student.steps} steps without "
+                f"guidance, not for {' and '.join(other)}: use --teacher for that."
+            )
 
 
 def _say(text: str) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from vidcascade import __version__
 from vidcascade.cli.assemble import assemble
+from vidcascade.cli.distil import distil
 from vidcascade.cli.finetune import finetune
 from vidcascade.cli.flicker import flicker
 from vidcascade.cli.generate import generate
@@ -56,6 +57,7 @@ app.command()(interpolate)
 app.command()(flicker)
 app.command()(train)
 app.command()(finetune)
+app.command()(distil)
 app.command()(assemble)
 
 

@@ -72,7 +72,7 @@ def train(
     from vidcascade.training.trainer import ENDLESS, RunSettings, train_stage
 
     with plain_warnings():
-        changes = _settings(set_ or [])
+        changes = read_settings(set_ or [])
         if budget_minutes is not None:
             changes.setdefault("steps", ENDLESS)
         changes |= {
@@ -118,7 +118,7 @@ def is_main() -> bool:
     return bool(process_state().is_main_process)
 
 
-def _settings(texts: list[str]) -> dict[str, Any]:
+def read_settings(texts: list[str]) -> dict[str, Any]:
     """``["shift=4.0"]`` → the recipe's settings; values are read as YAML."""
     import yaml
 

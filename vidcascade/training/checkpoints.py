@@ -109,4 +109,4 @@ def _check_fit(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
 
 
 def _names(network: nn.Module) -> list[str]:
-    return [name for name, _ in network.named_parameters()]
+    return [name for name, p in network.named_parameters() if p.requires_grad]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vidcascade.cascade.spec import CascadeSpec, StageSpec
 from vidcascade.data.folder import VideoFolder
-from vidcascade.data.stickers import StickerWorld
+from vidcascade.data.stickers import Description, StickerWorld
 from vidcascade.errors import UsageError
 
 
@@ -66,18 +66,31 @@ class WorldSource:
         self.duration = spec.stages[0].frames / spec.fps
         self.captions, self.seed = stage.training.captions, seed
         self.covers = stage.training.subject_weight > 0
+        self.emphasis = stage.training.emphasis
+        if unknown := sorted(set(self.emphasis) - set(spec.world.names("motions"))):
+            raise UsageError(f"The world of {spec.name} has no motion {unknown[0]!r} to emphasise.")
 
     def draw(
         self, number: int, size: int, times: Sequence[float], rng: np.random.Generator
     ) -> Drawn:
         """See :meth:`ClipSource.draw`."""
-        chosen = self.seed * 1_000_003 + number % self.captions
-        described = self.world.describe(chosen, self.world.training_split)
+        described = self._describe(number)
         scene = self.world.scene(described, int(rng.integers(2**62)), self.duration)
         if not self.covers:
             return Drawn(self.world.render(scene, size, times), described.caption)
         frames, cover = self.world.render_with_mask(scene, size, times)
         return Drawn(frames, described.caption, cover)
+
+    def _describe(self, number: int) -> Description:
+        """Description ``number`` or, where chance rejects it for want of emphasis, one after it."""
+        split, most = self.world.training_split, max([1.0, *self.emphasis.values()])
+        rng = np.random.default_rng((self.seed, number, 3))
+        while True:
+            described = self.world.describe(self.seed * 1_000_003 + number % self.captions, split)
+            share = max(self.emphasis.get(motion, 1.0) for motion in described.motions)
+            if rng.random() * most < share:
+                return described
+            number += 1
 
 
 class FolderSource:

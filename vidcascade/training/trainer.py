@@ -19,6 +19,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import broadcast_object_list, set_seed
 from diffusers.training_utils import EMAModel
 from diffusers.utils import logging
+from torch import nn
 
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
@@ -109,16 +110,20 @@ def train_stage(
         VidCascadeError: the loss is not finite, the samples have collapsed, the checkpoint does
             not fit, or clips or weights cannot be read.
     """
-    run = _Run(spec, stage_name, settings, source)
-    try:
-        run.loop(report, sheet)
-    finally:
-        run.log.close()
-    return run.finish()
+    return StageRun(spec, stage_name, settings, source).complete(report, sheet)
 
 
-class _Run:
-    """One run: its network, optimisers and logs, continued from the checkpoint if there is one."""
+class StageRun:
+    """One run: its network, optimisers and logs, continued from the checkpoint if there is one.
+
+    What is trained, on which loss, and what is written in the end are methods of their own, which
+    distillation replaces.
+
+    Attributes:
+        RESULT: name of what is written into the run's folder.
+    """
+
+    RESULT = "network"
 
     def __init__(
         self, spec: CascadeSpec, stage_name: str, settings: RunSettings, source: ClipSource | None
@@ -141,28 +146,26 @@ class _Run:
             encoder = build_text_encoder(spec.text.encoder, spec.text.max_tokens).to(device)
             self.text_width, text = encoder.width, TextCache(encoder)
         self.text = text if stage.network.text else None
-        self.network = self.rule.build_network(self.text_width)
-        if settings.init is not None:
-            given = load_network(settings.init, self.rule, self.text_width)
-            self.network.load_state_dict(given.state_dict())
+        self.network = self.build()
         self.regenerate = None
         if settings.previous is not None:
             self.regenerate = Regenerator.open(
                 spec, stage_name, settings.previous, settings.previous_share,
                 text, self.text_width, device,
             )  # fmt: skip
-        self.ema = EMAModel(
-            self.network.parameters(), decay=self.recipe.ema, use_ema_warmup=True, power=0.75
-        )
+        self.trained = [p for p in self.network.parameters() if p.requires_grad]
+        self.ema = EMAModel(self.trained, decay=self.recipe.ema, use_ema_warmup=True, power=0.75)
         self.optimisers = build_optimisers(self.network, self.recipe)
         self.rates = [[group["lr"] for group in o.param_groups] for o in self.optimisers]
         self.accelerator.wait_for_everyone()
         self.step = load_checkpoint(settings.out, self.network, self.ema, self.optimisers)
-        if device.type == "cpu":
-            _use_plain_attention(self.network)
         if settings.compile:
             _check_compiler(device)
-            self.network.compile_repeated_blocks()
+        for network in self.denoisers():
+            if device.type == "cpu":
+                _use_plain_attention(network)
+            if settings.compile:
+                network.compile_repeated_blocks()
         self.model, *self.prepared = self.accelerator.prepare(self.network, *self.optimisers)
         self.ema.to(device)
         self.is_main = self.accelerator.is_main_process
@@ -179,6 +182,55 @@ class _Run:
             spec, stage, source or WorldSource(spec, stage, settings.seed), count, settings.seed,
             self.step * self.recipe.batch, keep_previous=self.regenerate is not None,
         )  # fmt: skip
+
+    def build(self) -> nn.Module:
+        """What is trained."""
+        network = self.rule.build_network(self.text_width)
+        if self.settings.init is not None:
+            given = load_network(self.settings.init, self.rule, self.text_width)
+            network.load_state_dict(given.state_dict())
+        return network
+
+    def denoisers(self) -> list[SpaceTimeDenoiser]:
+        """The networks in it."""
+        return [
+            module for module in self.network.modules() if isinstance(module, SpaceTimeDenoiser)
+        ]
+
+    def loss(self, batch: Example, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss and σ of each example, (B,) both."""
+        return stage_loss(self.rule, self.model, batch, self.text, draws)
+
+    def untrained(self, batch: Example, sigma: torch.Tensor) -> torch.Tensor | None:
+        """What an untrained network would lose, (B,), if it can be said."""
+        return untrained_loss(self.rule, batch, sigma)
+
+    def averaged(self) -> SpaceTimeDenoiser:
+        """The network with the moving average of its weights."""
+        # Its weights are drawn only to be replaced, so the run's random numbers are left alone.
+        with torch.random.fork_rng(devices=[]):
+            twin = self.rule.build_network(self.text_width)
+        self.ema.copy_to(twin.parameters())
+        return twin.eval()
+
+    def write(self, path: Path) -> None:
+        """Write the result, which does not exist yet."""
+        self.averaged().save_pretrained(path)
+
+    def complete(self, report: Callable[[Progress], None], sheet: SheetMaker | None) -> Path:
+        """Train, and write the result; returns where it lies."""
+        try:
+            self.loop(report, sheet)
+        finally:
+            self.log.close()
+        if self.saved != self.step or not (self.settings.out / "checkpoint").is_dir():
+            self._save()
+        target = self.settings.out / self.RESULT
+        if self.is_main:
+            with atomic_path(target, overwrite=True) as temporary:
+                self.write(temporary)
+        self.accelerator.wait_for_everyone()
+        return target
 
     def loop(self, report: Callable[[Progress], None], sheet: SheetMaker | None) -> None:
         """Train until the steps are done or the time is up."""
@@ -225,7 +277,7 @@ class _Run:
             paused = time.monotonic()
             # The sheet first: it finds out whether the network is worth keeping.
             if self.is_main and sheet is not None and self._is_time(settings.sheet_every):
-                picture = sheet(self._averaged().to(self.accelerator.device), self.step)
+                picture = sheet(self.averaged().to(self.accelerator.device), self.step)
                 if picture is not None:
                     self.log.picture(picture, self.step)
             if self._is_time(settings.save_every):
@@ -250,7 +302,7 @@ class _Run:
         with self.accelerator.autocast():
             if self.regenerate is not None:
                 batch = self.regenerate(batch, draws)
-            loss, sigma = stage_loss(self.rule, self.model, batch, self.text, draws)
+            loss, sigma = self.loss(batch, draws)
         self.accelerator.backward(loss.mean())
         parameters = self.model.parameters()
         norm = float(self.accelerator.clip_grad_norm_(parameters, self.recipe.clip_norm) or 0.0)
@@ -258,25 +310,14 @@ class _Run:
         for optimiser in self.prepared:
             optimiser.step()
             optimiser.zero_grad()
-        self.ema.step(self.network.parameters())
-        untrained = None
-        if self.step % JUDGED_EVERY == 0:
-            untrained = self.accelerator.gather(untrained_loss(self.rule, batch, sigma))
+        self.ema.step(self.trained)
+        untrained = self.untrained(batch, sigma) if self.step % JUDGED_EVERY == 0 else None
+        if untrained is not None:
+            untrained = self.accelerator.gather(untrained)
         self.step += 1
         # The log is of the whole batch, whoever computed it.
         loss, sigma = self.accelerator.gather((loss.detach(), sigma))
         return loss, sigma, untrained, norm
-
-    def finish(self) -> Path:
-        """Write the last checkpoint and the averaged network."""
-        target = self.settings.out / "network"
-        if self.saved != self.step or not target.is_dir():
-            self._save()
-        if self.is_main:
-            with atomic_path(target, overwrite=True) as temporary:
-                self._averaged().save_pretrained(temporary)
-        self.accelerator.wait_for_everyone()
-        return target
 
     def _save(self) -> None:
         self.saved = self.step
@@ -286,13 +327,6 @@ class _Run:
                 self.settings.out, self.step, self.network, self.ema, self.optimisers,
                 self.minutes + passed,
             )  # fmt: skip
-
-    def _averaged(self) -> SpaceTimeDenoiser:
-        # Its weights are drawn only to be replaced, so the run's random numbers are left alone.
-        with torch.random.fork_rng(devices=[]):
-            twin = self.rule.build_network(self.text_width)
-        self.ema.copy_to(twin.parameters())
-        return twin.eval()
 
     def _is_time(self, every: int) -> bool:
         return every > 0 and self.step % every == 0

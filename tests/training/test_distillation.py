@@ -1,0 +1,145 @@
+"""Distilling the tiny base: students learn what their teachers do, and only that."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vidcascade.cascade.registry import make_stage
+from vidcascade.cascade.running import TextStates, run_stage
+from vidcascade.cascade.spec import CascadeSpec, StageSpec
+from vidcascade.cascade.students import load_student, merge_student, with_students
+from vidcascade.cascade.weights import load_network
+from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.nn.denoiser import SpaceTimeDenoiser
+from vidcascade.nn.text import build_text_encoder
+from vidcascade.training.distillation import METHODS, distil_stage
+from vidcascade.training.trainer import RunSettings
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base that predicts something: an untrained one predicts grey."""
+    torch.manual_seed(5)
+    network = make_stage(CascadeSpec.load("tiny").stage("base")).build_network(384)
+    torch.nn.init.normal_(network.head.weight, std=0.05)
+    folder = tmp_path_factory.mktemp("teacher") / "base"
+    network.save_pretrained(folder)
+    return folder
+
+
+def settings(out: Path) -> RunSettings:
+    return RunSettings(out, sheet_every=0, save_every=0, log_every=0, workers=0)
+
+
+def spec_with(**recipe: object) -> CascadeSpec:
+    return CascadeSpec.load("tiny").with_student_recipe("base", **recipe)
+
+
+def made(stage: StageSpec, network: SpaceTimeDenoiser) -> torch.Tensor:
+    encoder = build_text_encoder("minilm", 48)
+    states, mask = encoder.encode(["a red ball"])
+    no_states, no_mask = encoder.encode([""])
+    text = TextStates(states, mask, no_states, no_mask)
+    return torch.cat([run_stage(stage, network, [key], None, text) for key in range(4)])
+
+
+def distance(spec: CascadeSpec, teacher: Path, student: Path | None) -> float:
+    """Of a student's clips from what its teacher makes of the same noise in ``parts`` steps."""
+    stage = spec.stage("base")
+    rule = make_stage(stage)
+    truth = made(stage.model_copy(update={"steps": 2}), load_network(teacher, rule, 384))
+    network = load_network(teacher, rule, 384)
+    if student is not None:
+        merge_student(network, student)
+    clips = made(with_students(spec).stage("base"), network)
+    return float((clips - truth).square().mean())
+
+
+def test_consistency_brings_one_step_nearer_to_the_teachers_many(
+    teacher: Path, tmp_path: Path
+) -> None:
+    spec = spec_with(steps=80, adam_lr=1e-2)
+    student = distil_stage(spec, "base", "consistency", teacher, settings(tmp_path))
+    assert student == tmp_path / "student.safetensors"
+    assert distance(spec, teacher, student) < 0.7 * distance(spec, teacher, None)
+
+
+def test_matching_changes_the_student_and_its_model_of_itself(
+    teacher: Path, tmp_path: Path
+) -> None:
+    spec = spec_with(steps=3)
+    student = distil_stage(spec, "base", "matching", teacher, settings(tmp_path))
+    state, _ = load_student(student)
+    assert max(float(v.abs().max()) for k, v in state.items() if k.endswith(".up")) > 0
+    kept = load_file(tmp_path / "checkpoint" / "network.safetensors")
+    fakes = [v for k, v in kept.items() if k.startswith("fake.") and k.endswith(".up")]
+    assert max(float(v.abs().max()) for v in fakes) > 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_resumed_run_ends_with_the_same_student(
+    teacher: Path, tmp_path: Path, method: str
+) -> None:
+    # All in the flat part of the schedule, so that the shorter run is the longer one's beginning.
+    whole = spec_with(steps=4)
+    straight = distil_stage(whole, "base", method, teacher, settings(tmp_path / "a"))
+    run = replace(settings(tmp_path / "b"), save_every=2, max_minutes=1e-9)
+    for _ in range(2):  # nothing is trained in no time, and nothing breaks
+        distil_stage(whole, "base", method, teacher, run)
+    again = distil_stage(whole, "base", method, teacher, settings(tmp_path / "b"))
+    first, second = load_student(straight)[0], load_student(again)[0]
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_run_goes_on_from_its_checkpoint(teacher: Path, tmp_path: Path) -> None:
+    run = settings(tmp_path)
+    distil_stage(spec_with(steps=2), "base", "consistency", teacher, run)
+    seen: list[int] = []
+    log = replace(run, log_every=1)
+    distil_stage(spec_with(steps=4), "base", "consistency", teacher, log,
+                 lambda line: seen.append(line.step))  # fmt: skip
+    assert seen == [3, 4]
+    clock = json.loads((tmp_path / "checkpoint" / "clock.json").read_text())
+    assert clock["minutes"] > 0
+
+
+def test_a_student_can_be_the_start_of_another(teacher: Path, tmp_path: Path) -> None:
+    spec = spec_with(steps=3, adam_lr=3e-3)
+    first = distil_stage(spec, "base", "consistency", teacher, settings(tmp_path / "a"))
+    still = spec_with(steps=1, adam_lr=1e-12)
+    run = replace(settings(tmp_path / "b"), init=first)
+    second = distil_stage(still, "base", "matching", teacher, run)
+    before, after = load_student(first)[0], load_student(second)[0]
+    for name in before:
+        torch.testing.assert_close(after[name], before[name], atol=1e-6, rtol=0)
+
+
+def test_what_cannot_be_distilled_is_refused(teacher: Path, tmp_path: Path) -> None:
+    spec = CascadeSpec.load("tiny")
+    run = settings(tmp_path)
+    with pytest.raises(UsageError, match="few steps as they are"):
+        distil_stage(spec, "refiner", "consistency", teacher, run)
+    with pytest.raises(UsageError, match="no method 'magic'"):
+        distil_stage(spec, "base", "magic", teacher, run)
+    base = spec.stages[0].model_copy(update={"student": None})
+    plain = spec.model_copy(update={"stages": (base, *spec.stages[1:])})
+    with pytest.raises(UsageError, match="has no student"):
+        distil_stage(plain, "base", "consistency", teacher, run)
+    with pytest.raises(VidCascadeError, match="incomplete or damaged"):
+        distil_stage(spec, "base", "consistency", tmp_path, run)
+
+
+def test_a_student_of_other_weights_is_no_start(teacher: Path, tmp_path: Path) -> None:
+    spec = spec_with(steps=1)
+    first = distil_stage(spec, "base", "consistency", teacher, settings(tmp_path / "a"))
+    other = make_stage(spec.stage("base")).build_network(384)
+    other.save_pretrained(tmp_path / "other")
+    run = replace(settings(tmp_path / "b"), init=first)
+    with pytest.raises(UsageError, match="student of other weights"):
+        distil_stage(spec, "base", "consistency", tmp_path / "other", run)

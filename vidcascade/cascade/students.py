@@ -1,0 +1,116 @@
+"""Students of a cascade's stages: low-rank changes of their networks that need few steps.
+
+They lie beside the weights that they change, as ``<stage>/student.safetensors``, and know those
+weights by their fingerprint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vidcascade.cascade.recipe import StudentSpec
+from vidcascade.cascade.spec import CascadeSpec, GuidanceSpec, StageSpec
+from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.nn.denoiser import SpaceTimeDenoiser
+from vidcascade.nn.low_rank import fingerprint, merge_low_rank
+
+STUDENT_FILE = "student.safetensors"
+_TEACHER = "teacher"  # the key of the metadata that holds the fingerprint
+
+
+def with_students(spec: CascadeSpec) -> CascadeSpec:
+    """A copy in which every stage that has a student runs it: its steps, and no guidance.
+
+    Stages that run theirs already are left as they are.
+    """
+
+    def run(stage: StageSpec, student: StudentSpec) -> StageSpec:
+        changes = {
+            "distilled": True,
+            "steps": student.steps,
+            "shift": student.shift,
+            "scheduler": "flow_euler",
+            "guidance": GuidanceSpec(),
+        }
+        return stage.model_copy(update=changes)
+
+    return _map(spec, run, distilled=False)
+
+
+def with_students_fused(spec: CascadeSpec) -> CascadeSpec:
+    """A copy in which students that run are the stages' own networks, and nobody's students."""
+    changes = {"distilled": False, "student": None}
+    return _map(spec, lambda stage, _: stage.model_copy(update=changes), distilled=True)
+
+
+def without_students(spec: CascadeSpec, kept: Mapping[str, object]) -> CascadeSpec:
+    """A copy in which only the stages named in ``kept`` have a student."""
+    return _map(
+        spec,
+        lambda stage, _: (
+            stage if stage.name in kept else stage.model_copy(update={"student": None})
+        ),
+        distilled=False,
+    )
+
+
+def _map(
+    spec: CascadeSpec, change: Callable[[StageSpec, StudentSpec], StageSpec], distilled: bool
+) -> CascadeSpec:
+    """A copy with those stages changed that have a student and run it, or do not."""
+    stages = tuple(
+        change(stage, stage.student) if stage.student and stage.distilled is distilled else stage
+        for stage in spec.stages
+    )
+    return spec.model_copy(update={"stages": stages})
+
+
+def save_student(path: Path, state: Mapping[str, Tensor], teacher: str) -> None:
+    """Write a student's changes; ``teacher`` is the fingerprint of the weights that they change."""
+    whole = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
+    save_file(whole, path, metadata={_TEACHER: teacher})
+
+
+def load_student(path: Path) -> tuple[dict[str, Tensor], str]:
+    """A student's changes, and the fingerprint of the weights that they change.
+
+    Raises:
+        UsageError: there is no such file.
+        VidCascadeError: a file that is damaged or no student.
+    """
+    if not path.is_file():
+        raise UsageError(f"There is no student in {path}: give the file that distil wrote.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return state, str((file.metadata() or {})[_TEACHER])
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        raise VidCascadeError(
+            f"{path} is damaged, or no student that vidcascade distilled: get it again."
+        ) from error
+
+
+def merge_student(network: SpaceTimeDenoiser, path: Path) -> None:
+    """Turn a teacher's network into its student, in place.
+
+    Raises:
+        UsageError: there is no such file.
+        VidCascadeError: it is damaged, or the student of other weights.
+    """
+    state, teacher = load_student(path)
+    if fingerprint(network) != teacher:
+        raise VidCascadeError(
+            f"{path} is the student of other weights than these: distil it again from these, or "
+            "run them without it (--teacher)."
+        )
+    try:
+        merge_low_rank(network, state)
+    except (ValueError, RuntimeError) as error:
+        raise VidCascadeError(
+            f"{path} does not fit the network ({error}): get it again."
+        ) from error

@@ -1,0 +1,91 @@
+"""``vidcascade distil``: a stage's student, which needs few steps and no guidance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vidcascade.cli.options import (
+    Batch,
+    Compile,
+    LogEvery,
+    SaveEvery,
+    Seed,
+    SheetEvery,
+    Workers,
+)
+
+
+def distil(
+    stage: Annotated[str, typer.Argument(help="Which stage: base.")] = "base",
+    weights: Annotated[str, typer.Option(help="Cascade: folder, bundled name or hub id.")] = (
+        "stickers"
+    ),
+    spec: Annotated[
+        str | None, typer.Option(help="Spec that describes the student [the weights' own].")
+    ] = None,
+    method: Annotated[str, typer.Option(help="consistency or matching.")] = "consistency",
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/distil"),
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of videos with metadata.jsonl; without it, drawn stickers."),
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="Pause after this; run again to go on.")
+    ] = None,
+    budget_minutes: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="End, with decayed rates, after this in all calls together."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps in all.")] = None,
+    batch: Batch = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another training setting: adam_lr=0.001; repeatable."),
+    ] = None,
+    init: Annotated[Path | None, typer.Option(help="Start from this student.")] = None,
+    seed: Seed = 0,
+    workers: Workers = 1,
+    sheet_every: SheetEvery = 250,
+    save_every: SaveEvery = 100,
+    log_every: LogEvery = 20,
+    compile_: Compile = False,
+) -> None:
+    """Distil a stage into a student; run the same command again to continue it."""
+    from vidcascade.cascade.spec import CascadeSpec
+    from vidcascade.cascade.students import with_students
+    from vidcascade.cascade.weights import SPEC_FILE, resolve_weights
+    from vidcascade.cli.train import is_main, list_skipped, plain_warnings, read_settings, report
+    from vidcascade.training.distillation import METHODS, distil_stage
+    from vidcascade.training.sheets import SheetWriter
+    from vidcascade.training.sources import FolderSource
+    from vidcascade.training.trainer import ENDLESS, RunSettings
+
+    with plain_warnings():
+        folder = resolve_weights(weights)
+        loaded = CascadeSpec.load(spec or folder / SPEC_FILE)
+        changes = read_settings(set_ or [])
+        if budget_minutes is not None:
+            changes.setdefault("steps", ENDLESS)
+        changes |= {k: v for k, v in {"steps": steps, "batch": batch}.items() if v}
+        loaded = loaded.with_student_recipe(stage, **changes)
+        source = None
+        if data is not None:
+            loaded = loaded.model_copy(update={"world": None})
+            source = FolderSource.open(loaded, stage, data)
+            list_skipped(source.folder.skipped, len(source.folder.entries))
+        place = out / stage
+        settings = RunSettings(
+            place, max_minutes, sheet_every, save_every, log_every, workers, init, seed,
+            compile=compile_, budget_minutes=budget_minutes,
+        )  # fmt: skip
+        sheets = None
+        if sheet_every and method in METHODS:
+            sheets = SheetWriter(with_students(loaded), stage, place, source)
+        student = distil_stage(
+            loaded, stage, method, folder / stage, settings, report, sheets, source
+        )
+    if is_main():
+        typer.echo(f"Student: {student}")
