@@ -19,16 +19,24 @@ def bicubic(video: Tensor, size: int) -> Tensor:
 
 
 def blend(video: Tensor, spec: StageSpec) -> Tensor:
-    """Missing frames are the mean of their neighbours, the last one is held; then bicubic."""
+    """Missing frames of a bridge by :func:`between`; then bicubic."""
     for _ in range(spec.rounds):
-        between = (video[:, :-1] + video[:, 1:]) / 2
-        slots = [video[:, :1]]
-        for k in range(between.shape[1]):
-            slots += [between[:, k : k + 1], video[:, k + 1 : k + 2]]
-        if spec.fill == "extend":
-            slots.append(video[:, -1:])
-        video = torch.cat(slots, dim=1)
+        video = between(video, spec.fill == "extend")
     return bicubic(video, spec.size)
+
+
+def between(video: Tensor, extend: bool = True) -> Tensor:
+    """Missing frames are the mean of their neighbours, the last one is held.
+
+    (1, T, 3, H, W) → 2T frames, or 2T - 1 without ``extend``.
+    """
+    mixed = (video[:, :-1] + video[:, 1:]) / 2
+    slots = [video[:, :1]]
+    for k in range(mixed.shape[1]):
+        slots += [mixed[:, k : k + 1], video[:, k + 1 : k + 2]]
+    if extend:
+        slots.append(video[:, -1:])
+    return torch.cat(slots, dim=1)
 
 
 def flow_warp(video: Tensor, spec: StageSpec) -> Tensor:

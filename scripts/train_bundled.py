@@ -1,9 +1,11 @@
 """Train the bundled weights from an empty folder: ``python scripts/train_bundled.py --out runs``.
 
 Fetches the stickers, trains the stages one after the other, puts them together, measures them and
-writes the model card. Every training has a budget in minutes, at whose end its learning rates have
-decayed. Run the same command again after an interruption, however it came: what is done is
-skipped, and a training goes on from its last checkpoint.
+writes the model card. With ``--spec`` it does so for any cascade, also for one of one or two stages
+(``configs/baselines``): what needs a base, a bridge and a refiner is then left out.
+Every training has a budget in minutes, at whose end its learning rates have decayed. Run the same
+command again after an interruption, however it came: what is done is skipped, and a training goes
+on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -16,18 +18,23 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
 # Minutes of each training on two CPU cores with AMX; a GPU needs a fraction.
-BUDGETS = {"space": 30.0, "base": 150.0, "bridge": 40.0, "refiner": 25.0}
+BUDGETS = {"space": 30.0, "base": 150.0, "bridge": 40.0, "refiner": 25.0, "distil": 45.0}
 # Appearance is learnt on single frames, twenty times cheaper than clips (model card).
 SPACE = {
     "muon_lr": "0.01", "adam_lr": "1.0e-3", "warmup": "50", "shift": "2.0", "sigma_std": "1.0",
 }  # fmt: skip
+# Shares of the time for distillation: matching goes on from what consistency has learnt.
+DISTILLING = {"consistency": 0.55, "matching": 0.45}
+KEPT = "0.25"  # of the former in the result, which has less of the latter's grid in flat areas
 EVALUATIONS: dict[str, tuple[str, ...]] = {
     "adherence": ("--clips", "48", "--seen", "16", "--wording", "8", "--binding", "9"),
+    "distillation": ("--clips", "48"),
     "stages": ("--clips", "8"),
     "generate": (),
 }
@@ -49,25 +56,38 @@ class Plan:
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
+        from vidcascade.cascade.spec import CascadeSpec
+
         self.args, self.out = args, args.out
-        self.budgets: Mapping[str, float] = {n: getattr(args, f"{n}_minutes") for n in BUDGETS}
+        self.spec = CascadeSpec.load(args.spec)
+        self.stages = [stage.name for stage in self.spec.stages]
+        if unknown := set(self.stages) - set(BUDGETS):
+            raise SystemExit(f"{args.spec} has a stage {min(unknown)}, which has no budget here.")
+        trained = ["space", *self.stages]
+        if self.spec.stages[0].student is not None:
+            trained.append("distil")
+        self.budgets: Mapping[str, float] = {n: getattr(args, f"{n}_minutes") for n in trained}
         self.weights = self.out / "weights"
         self.results = self.out / "results"
 
     def phases(self) -> list[Phase]:
         """What is to be done, in order."""
         base = "space" if self.budgets["space"] > 0 else None
+        whole = self.stages == ["base", "bridge", "refiner"]
+        measured = [name for name in EVALUATIONS if whole or name != "stages"]
+        if "distil" not in self.budgets or self.budgets["distil"] <= 0:
+            measured.remove("distillation")
         chosen = [
             Phase("fetch", lambda: self._python("scripts/fetch_stickers.py")),
             Phase("space", lambda: self._train("space", "base", None, 64, 1, SPACE)),
             Phase("base", lambda: self._train("base", "base", base)),
-            Phase("bridge", lambda: self._train("bridge", "bridge")),
-            Phase("refiner", lambda: self._train("refiner", "refiner")),
+            *(Phase(name, partial(self._train, name, name)) for name in self.stages[1:]),
             Phase("assemble", self._assemble),
-            *(Phase(f"measure-{name}", self._measure(name)) for name in EVALUATIONS),
+            *([Phase("distil", self._distil)] if "distil" in self.budgets else []),
+            *(Phase(f"measure-{name}", self._measure(name)) for name in measured),
             Phase("history", self._history),
             Phase("report", self._report),
-            Phase("card", self._card),
+            *([Phase("card", self._card)] if whole else []),
         ]
         return [p for p in chosen if p.name in self.args.only] if self.args.only else chosen
 
@@ -128,11 +148,30 @@ class Plan:
     def _network(self, name: str, stage: str) -> Path:
         return Path(self.out / name / stage / "network")
 
-    def _assemble(self) -> None:
+    def _assemble(self, student: Path | None = None) -> None:
         command = ["assemble", str(self.weights), "--spec", self.args.spec, "--force"]
-        for stage in ("base", "bridge", "refiner"):
+        for stage in self.stages:
             command += ["--network", f"{stage}={self._network(stage, stage)}"]
+        if student is not None:
+            command += ["--student", f"base={student}"]
         self._python("-m", "vidcascade", *command)
+
+    def _distil(self) -> None:
+        """The base's student, by both methods one after the other, and the cascade with it."""
+        student = None
+        for method, share in DISTILLING.items():
+            out = self.out / method
+            command = ["distil", "base", "--spec", self.args.spec, "--weights", str(self.weights)]
+            command += ["--method", method, "--out", str(out), "--sheet-every", "1000"]
+            command += ["--budget-minutes", str(self.budgets["distil"] * share)]
+            command += ["--workers", str(self.args.workers)]
+            if self.args.compile:
+                command.append("--compile")
+            if student is not None:
+                command += ["--init", str(student), "--keep", KEPT]
+            self._python("-m", "vidcascade", *command)
+            student = out / "base" / "student.safetensors"
+        self._assemble(student)
 
     def _measure(self, name: str) -> Callable[[], None]:
         def act() -> None:
@@ -144,19 +183,13 @@ class Plan:
 
     def _history(self) -> None:
         """What the trainings took, from their logs."""
-        runs = {"space": ("base", 64), "base": ("base", None), "bridge": ("bridge", None),
-                "refiner": ("refiner", None)}  # fmt: skip
+        runs = {"space": ("base", 64), **{name: (name, None) for name in self.stages}}
         command = ["-m", "benchmarks.training.history", "--results", str(self.results)]
         for name, (stage, batch) in runs.items():
             if self.budgets[name] > 0:
-                size = batch or self._batch(stage)
+                size = batch or self.spec.stage(stage).training.batch
                 command += ["--run", f"{name}={self.out / name / stage}:{size}"]
         self._python(*command)
-
-    def _batch(self, stage: str) -> int:
-        from vidcascade.cascade.spec import CascadeSpec
-
-        return CascadeSpec.load(self.args.spec).stage(stage).training.batch
 
     def _report(self) -> None:
         out = ("--out", str(self.out / "RESULTS.md"))
@@ -186,12 +219,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args.out = args.out.absolute()
     if Path(args.spec).is_file():
         args.spec = str(Path(args.spec).absolute())
-    plan = Plan(args)
-    unknown = set(args.only or ()) - {p.name for p in Plan(_without_choice(args)).phases()}
+    from vidcascade.errors import VidCascadeError
+
+    try:
+        plan = Plan(args)
+        every = Plan(_without_choice(args))
+    except VidCascadeError as error:
+        parser.error(str(error))
+    unknown = set(args.only or ()) - {p.name for p in every.phases()}
     if unknown:
         parser.error(f"there is no phase {', '.join(sorted(unknown))}")
-    if args.base_minutes <= 0 or args.bridge_minutes <= 0 or args.refiner_minutes <= 0:
-        parser.error("base, bridge and refiner all need time: only space can be left out")
+    if any(plan.budgets[name] <= 0 for name in plan.stages):
+        parser.error(f"{', '.join(plan.stages)} all need time: only space can be left out")
     try:
         plan.run()
     except subprocess.CalledProcessError as error:

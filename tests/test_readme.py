@@ -109,7 +109,7 @@ def test_training_as_the_readme_says(tmp_path: Path) -> None:
     short = {"240": "0.02", "30": "0.02", "20": "0.05"}
     ran = []
     for words in commands():
-        own = "clips" in words or "my-cascade" in words
+        own = "clips" in words or any(word.startswith("my-") for word in words)
         if words[0] != "vidcascade" or not own:
             continue
         changed = ["tiny" if word == "stickers" else short.get(word, word) for word in words]
@@ -121,12 +121,23 @@ def test_training_as_the_readme_says(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         ran.append(words[1])
-    assert ran == ["train", "train", "train", "assemble", "generate", "finetune"]
+    assert ran == [
+        "train",
+        "train",
+        "train",
+        "assemble",
+        "generate",
+        "finetune",
+        "distil",
+        "assemble",
+    ]
     from vidcascade.cascade.pipeline import VidCascadePipeline
 
     spec = VidCascadePipeline.from_pretrained(tmp_path / "my-cascade").spec
     assert spec.name == "tiny"
     assert spec.world is None  # it never saw the stickers
+    fast = VidCascadePipeline.from_pretrained(tmp_path / "my-fast-cascade").spec
+    assert fast.stage("base").distilled
     learnt = VidCascadePipeline.from_pretrained(tmp_path / "my-stickers").spec.world
     assert learnt is not None
     assert "kite" in learnt.learnt

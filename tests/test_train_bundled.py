@@ -12,10 +12,11 @@ from tests.benchmarks.loading import load_script
 from vidcascade.cascade.pipeline import VidCascadePipeline
 
 main = load_script("train_bundled").main
-PHASES = ("space", "base", "bridge", "refiner", "assemble", "history", "report")
+PHASES = ("space", "base", "bridge", "refiner", "assemble", "distil", "history", "report")
 ARGUMENTS = [
     "--spec", "tiny", "--workers", "0", "--space-minutes", "0.02", "--base-minutes", "0.03",
     "--bridge-minutes", "0.02", "--refiner-minutes", "0.02",
+    "--distil-minutes", "0.04",
 ]  # fmt: skip
 
 
@@ -42,6 +43,7 @@ def test_a_cascade_is_trained_and_put_together(
     assert "base: done" in out
     pipeline = VidCascadePipeline.from_pretrained(tmp_path / "weights")
     assert [stage.name for stage in pipeline.spec.stages] == ["base", "bridge", "refiner"]
+    assert [stage.distilled for stage in pipeline.spec.stages] == [True, False, False]
     assert "| space |" in (tmp_path / "RESULTS.md").read_text()
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
     assert main(arguments) == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import adherence, cascade_flicker, distillation, stages
+from benchmarks import adherence, cascade_flicker, distillation, finetuning, stages
 from tests.benchmarks.loading import load_script
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.registry import make_stage
@@ -17,9 +17,11 @@ from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.students import save_student
 from vidcascade.cascade.weights import load_network
 from vidcascade.data.config import WorldConfig
+from vidcascade.data.fetch import cache_folder, has_stickers
 from vidcascade.metrics.adherence.motion import MOTIONS
 from vidcascade.nn.low_rank import add_low_rank, fingerprint, low_rank_state
 
+STICKERS = has_stickers(cache_folder())
 pytestmark = pytest.mark.filterwarnings("ignore:no stickers in")
 
 
@@ -27,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:no stickers in")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny untrained pipeline whose world has few, solid subjects."""
     world = WorldConfig(
-        solids=("ball", "star"), colours=("red", "blue"), motions=MOTIONS,
+        subjects=("rocket",), solids=("ball", "star"), colours=("red", "blue"), motions=MOTIONS,
         backgrounds=("grey", "checkerboard"), solid_share=1.0, two_subjects=0.0, camera=0.0,
         held_out=0.2,
     )  # fmt: skip
@@ -92,6 +94,25 @@ def test_distillation_runs(
     assert distillation.main([*arguments, "--student", "nameless"]) == 2
     assert distillation.main(["--weights", str(folder)]) == 2
     assert "describes no student" in capsys.readouterr().err
+
+
+def test_finetuning_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "--weights", str(folder), "--clips", "2", "--new", "2", "--given", "2", "--lessons", "2",
+        "--scenes", "40", "--run", str(tmp_path / "run"), "--results", str(tmp_path),
+        "--minutes", "0.02", "--option", "batch=1", "--option", "workers=0",
+    ]  # fmt: skip
+    assert finetuning.main([*arguments, "--subject", "rocket"]) == 2
+    assert "know rocket" in capsys.readouterr().err
+    assert finetuning.main([*arguments, "--subject", "penguin"]) == (0 if STICKERS else 2)
+    if not STICKERS:
+        return
+    result = json.loads((tmp_path / "finetuning.json").read_text())
+    (table,) = result["tables"]
+    assert table["columns"][1:] == ["old, before", "old, after", "new, before", "new, after"]
+    assert all("n = 2" in cell for cell in table["rows"][0][1:])
+    assert {j["wanted"][0] for j in result["data"]["new, after"]} == {"penguin"}
+    assert (tmp_path / "finetuning.png").stat().st_size > 1000
 
 
 def test_stages_run(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -66,6 +66,32 @@ def test_masked_tokens_do_not_count() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("attention", ["cross", "context", "none"])
+def test_text_is_attended_to_as_asked(attention: str) -> None:
+    net, given = build(text_attention=attention), inputs()
+    assert net.text_pool is not None
+    for parameter in net.text_pool.parameters():  # leaves attention as the only way
+        parameter.zero_()
+    before = net(**given)
+    given["text_mask"][:, 3:] = False
+    masked = net(**given)
+    given["text"][:, 3:] += 10.0
+    torch.testing.assert_close(net(**given), masked)
+    given["text"][:, :3] += torch.randn(2, 3, 8)
+    heard = attention != "none"
+    assert torch.equal(before, masked) == (not heard)
+    assert torch.allclose(net(**given), masked) == (not heard)
+    # Samples keep to their own text.
+    one = net(**{key: value[1:] for key, value in given.items()})
+    torch.testing.assert_close(net(**given)[1:], one, atol=1e-5, rtol=1e-4)
+
+
+def test_an_unknown_way_to_attend_is_refused() -> None:
+    with pytest.raises(ValueError, match="cross, context or none"):
+        build(text_attention="both")
+
+
+@torch.no_grad()
 def test_temporal_layers_start_as_the_identity() -> None:
     torch.manual_seed(0)
     net = SpaceTimeDenoiser(channels=(16, 32), depths=(1, 1), head_dim=16).eval()

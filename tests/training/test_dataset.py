@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 
 from tests.training.conftest import STAGES, tiny
+from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.errors import UsageError
 from vidcascade.training.dataset import Example, StageDataset, WorldDataset, collate
 from vidcascade.training.degrade import degrade
 from vidcascade.training.sources import FolderSource, WorldSource
@@ -139,3 +142,22 @@ def test_windows_of_a_bridge_begin_with_a_known_frame() -> None:
         positions = example.positions[0]
         assert positions[0] % 2 == 0  # a window begins with a known frame
         assert torch.equal(positions, positions[0] + torch.arange(4))
+
+
+def test_emphasis_shows_some_motions_more_often_and_stays_a_pure_function() -> None:
+    spec = CascadeSpec.load("stickers")
+
+    def motions(**recipe: object) -> Counter[str]:
+        changed = spec.with_recipe("base", captions=4096, **recipe)
+        source = WorldSource(changed, changed.stage("base"), seed=1)
+        described = [source._describe(number) for number in range(600)]
+        assert described == [source._describe(number) for number in range(600)]
+        return Counter(name for d in described for name in d.motions)
+
+    plain, more = motions(), motions(emphasis={"spin": 4.0})
+    assert more["spin"] > 2 * plain["spin"]
+    assert set(more) == set(plain)
+    with pytest.raises(UsageError, match="no motion 'dance' to emphasise"):
+        motions(emphasis={"dance": 2.0})
+    with pytest.raises(UsageError, match="emphasis must be above 0"):
+        motions(emphasis={"spin": 0.0})

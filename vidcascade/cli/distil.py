@@ -46,6 +46,9 @@ def distil(
         typer.Option("--set", help="Another training setting: adam_lr=0.001; repeatable."),
     ] = None,
     init: Annotated[Path | None, typer.Option(help="Start from this student.")] = None,
+    keep: Annotated[
+        float, typer.Option(help="Share of it that stays in the result, 0 to below 1.")
+    ] = 0.0,
     seed: Seed = 0,
     workers: Workers = 1,
     sheet_every: SheetEvery = 250,
@@ -85,7 +88,7 @@ def distil(
         if sheet_every and method in METHODS:
             sheets = SheetWriter(with_students(loaded), stage, place, source)
         student = distil_stage(
-            loaded, stage, method, folder / stage, settings, report, sheets, source
+            loaded, stage, method, folder / stage, settings, report, sheets, source, keep
         )
     if is_main():
         typer.echo(f"Student: {student}")

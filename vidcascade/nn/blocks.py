@@ -131,17 +131,30 @@ class Layout(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """Self-attention within each frame; positions come from the convolutions around it."""
+    """Self-attention within each frame; positions come from the convolutions around it.
 
-    def __init__(self, width: int, head_dim: int) -> None:
+    With ``text_width`` the prompt's tokens stand beside the pixels as further keys and values
+    (in-context conditioning, as in GLIDE, Nichol et al. 2022).
+    """
+
+    def __init__(self, width: int, head_dim: int, text_width: int | None = None) -> None:
         super().__init__()
         self.norm = PixelNorm(width)
         self.attention = Attention(width, head_dim=head_dim)
+        self.words = nn.Linear(text_width, width) if text_width else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) → the same shape."""
+    def forward(
+        self, x: Tensor, text: Tensor | None = None, mask: Tensor | None = None, frames: int = 1
+    ) -> Tensor:
+        """x (B·T, C, H, W), text (B, L, D), mask (B, L) → the shape of x."""
         tokens = rearrange(self.norm(x), "n c h w -> n (h w) c")
-        return x + rearrange(self.attention(tokens), "n (h w) c -> n c h w", h=x.shape[2])
+        context = keys = None
+        if self.words is not None and text is not None and mask is not None:
+            words = self.words(text).to(tokens.dtype).repeat_interleave(frames, 0)
+            context = torch.cat((tokens, words), dim=1)
+            keys = F.pad(mask, (tokens.shape[1], 0), value=True).repeat_interleave(frames, 0)
+        out = self.attention(tokens, context, keys)
+        return x + rearrange(out, "n (h w) c -> n c h w", h=x.shape[2])
 
 
 class TextAttention(nn.Module):

@@ -40,13 +40,16 @@ class SpaceTimeBlock(nn.Module):
         spatial_attention: bool,
         temporal: str,
         text_width: int | None,
+        text_attention: str = "cross",
     ) -> None:
         super().__init__()
         self.conv = ConvBlock(width, embedding)
-        self.space = SpatialAttention(width, head_dim) if spatial_attention else None
-        self.text = (
-            TextAttention(width, text_width, head_dim) if spatial_attention and text_width else None
-        )
+        self.space = self.text = None
+        if spatial_attention:
+            in_context = text_width if text_attention == "context" else None
+            self.space = SpatialAttention(width, head_dim, in_context)
+            if text_width and text_attention == "cross":
+                self.text = TextAttention(width, text_width, head_dim)
         self.time: TemporalAttention | JointAttention | TemporalConv | None = None
         if temporal == "joint":
             self.time = JointAttention(width, head_dim)
@@ -67,7 +70,7 @@ class SpaceTimeBlock(nn.Module):
         frames = positions.shape[1]
         x = self.conv(x, embedding)
         if self.space is not None:
-            x = self.space(x)
+            x = self.space(x, text, mask, frames)
         if self.text is not None and text is not None and mask is not None:
             x = self.text(x, text, mask, frames)
         if frames > 1:  # a single frame has nothing to mix with: pictures train space alone
@@ -96,6 +99,9 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
             ``joint`` (over all pixels of all frames).
         head_dim: channels of an attention head.
         text_width: features of the text's token states, or None for no text.
+        text_attention: how levels with spatial attention read the tokens: ``cross`` in an attention
+            of its own, ``context`` as further keys of the spatial one, ``none`` not at all; the
+            pooled text modulates every block in any case.
         frame_times: add an embedding of each frame's position.
         coordinates: tell every level where in the picture a pixel is, and let the embedding draw a
             coarse layout. A stage that composes pictures needs it; one that works on crops must not
@@ -120,8 +126,13 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         text_width: int | None = None,
         frame_times: bool = False,
         coordinates: bool = False,
+        text_attention: str = "cross",
     ) -> None:
         super().__init__()
+        if text_attention not in ("cross", "context", "none"):
+            raise ValueError(
+                f"text_attention must be cross, context or none, not {text_attention!r}"
+            )
         embedding = 2 * channels[-1]
         self.noise_embedding = ScalarEmbedding(embedding, scale=1000.0)
         self.augmentation_embedding = ScalarEmbedding(embedding, scale=1000.0, zero_init=True)
@@ -154,6 +165,7 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
                     spatial_attention[level],
                     temporal[level],
                     text_width,
+                    text_attention,
                 )
                 for _ in range(depths[level])
             )

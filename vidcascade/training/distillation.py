@@ -39,6 +39,8 @@ from vidcascade.training.objective import TextCache
 from vidcascade.training.sources import ClipSource
 from vidcascade.training.trainer import RunSettings, SheetMaker, StageRun
 
+BLOCKS = 64  # that are compiled, at most; others run as they are
+
 
 class Teaching(nn.Module):
     """What both methods share: the teacher with its guidance, and the student.
@@ -195,6 +197,7 @@ def distil_stage(
     report: Callable[[Progress], None] = lambda line: None,
     sheet: SheetMaker | None = None,
     source: ClipSource | None = None,
+    keep: float = 0.0,
 ) -> Path:
     """Distil one stage; returns the file that holds its student (``out/student.safetensors``).
 
@@ -205,6 +208,8 @@ def distil_stage(
         teacher: folder of the stage's network.
         settings: of the run; ``init`` is a student's file to start from.
         report, sheet, source: as for :func:`~vidcascade.training.trainer.train_stage`.
+        keep: share of the student in ``init`` that stays in the result, in [0, 1): the mean of
+            what was and what was learnt is often better than either (Wortsman et al. 2022).
 
     Raises:
         UsageError: a stage that has no student to be distilled, or a method that is none.
@@ -219,7 +224,11 @@ def distil_stage(
         raise UsageError(f"The spec has no student for {stage_name}: describe it there.")
     if method not in METHODS:
         raise UsageError(f"There is no method {method!r}: choose from {', '.join(METHODS)}.")
-    run = _Distillation(spec, stage, stage.student, METHODS[method], teacher, settings, source)
+    if not 0.0 <= keep < 1.0 or (keep > 0.0 and settings.init is None):
+        raise UsageError("What is kept is a share in [0, 1) of the student to start from (init).")
+    run = _Distillation(
+        spec, stage, stage.student, METHODS[method], teacher, settings, source, keep
+    )
     return run.complete(report, sheet)
 
 
@@ -228,12 +237,17 @@ class _Distillation(StageRun):
 
     def __init__(
         self, spec: CascadeSpec, stage: StageSpec, student: StudentSpec, method: type[Teaching],
-        teacher: Path, settings: RunSettings, source: ClipSource | None,
+        teacher: Path, settings: RunSettings, source: ClipSource | None, keep: float,
     ) -> None:  # fmt: skip
-        self.method, self.folder = method, teacher
+        self.method, self.folder, self.keep = method, teacher, keep
+        self.first: dict[str, Tensor] = {}
         # The student's recipe, where the trainer looks for one.
         taught = stage.model_copy(update={"training": student.training})
         stages = tuple(taught if s is stage else s for s in spec.stages)
+        if settings.compile:
+            # A matrix with a change is a class of its own, so every block is compiled by itself.
+            limits = torch._dynamo.config
+            limits.recompile_limit = max(limits.recompile_limit, BLOCKS)
         super().__init__(spec.model_copy(update={"stages": stages}), stage.name, settings, source)
         self.teaching.place(self.accelerator.device)
 
@@ -257,6 +271,7 @@ class _Distillation(StageRun):
                     "start without it."
                 )
             set_low_rank(teaching.student, state)
+            self.first = state
         return teaching
 
     def denoisers(self) -> list[SpaceTimeDenoiser]:
@@ -287,6 +302,11 @@ class _Distillation(StageRun):
         try:
             self.ema.copy_to(self.trained)
             state = low_rank_state(self.teaching.student)
-            return {name: tensor.clone() for name, tensor in state.items()}
+            if self.keep == 0.0:
+                return {name: tensor.clone() for name, tensor in state.items()}
+            return {
+                name: torch.lerp(tensor, self.first[name].to(tensor), self.keep)
+                for name, tensor in state.items()
+            }
         finally:
             self.ema.restore(self.trained)

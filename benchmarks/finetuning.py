@@ -1,0 +1,196 @@
+"""What does finetuning teach, and what does it cost? ``python -m benchmarks.finetuning``.
+
+Five clips of a subject that the weights have never seen are drawn into a folder, as a person would
+bring them; ``vidcascade finetune`` learns them; and the old prompts and prompts for the new subject
+are judged before and after. See ``benchmarks/README.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import imageio.v3 as iio
+import numpy as np
+
+from benchmarks.adherence import HELD_OUT, Clips, generate, get_recogniser
+from benchmarks.common import RESULTS, Table, percent, save_result
+from benchmarks.prompts import Prompt, world_prompts
+from vidcascade.cascade.pipeline import VidCascadePipeline
+from vidcascade.data.config import WorldConfig
+from vidcascade.data.stickers import StickerWorld
+from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.metrics.adherence.recogniser import Recogniser
+from vidcascade.metrics.adherence.scores import Judgement, judge, share_right
+from vidcascade.metrics.adherence.teaching import Lessons
+from vidcascade.video import contact_sheet, write_clip
+
+# Seeds of the clips that are given, and of the prompts that ask for the new subject.
+GIVEN, ASKED_FOR = 910_000_000, 920_000_000
+ASPECTS = ("subject", "motion", "background", "everything")
+SIZE, FPS = 128, 16  # of the clips that are given: not the stage's own, as a person's are not
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, measure, print and store; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", default="stickers", help="pipeline folder or bundled name")
+    parser.add_argument("--subject", default="penguin", help="sticker that the weights never saw")
+    parser.add_argument("--given", type=int, default=5, help="clips of it to learn from")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of training")
+    parser.add_argument("--clips", type=int, default=48, help="old held-out combinations")
+    parser.add_argument("--new", type=int, default=12, help="prompts for the new subject")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE",
+                        help="another option of finetune: share=0.3; repeatable")  # fmt: skip
+    parser.add_argument("--lessons", type=int, default=Lessons.steps,
+                        help="steps that the recogniser is taught for")  # fmt: skip
+    parser.add_argument("--scenes", type=int, default=Lessons.scenes, help="clips it is taught on")
+    parser.add_argument("--run", type=Path, default=Path("runs/finetuning"),
+                        help="folder of the recogniser and of the new weights")  # fmt: skip
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
+    args = parser.parse_args(arguments)
+    try:
+        run(args)
+    except VidCascadeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def run(args: argparse.Namespace) -> None:
+    """The whole benchmark."""
+    before = VidCascadePipeline.from_pretrained(args.weights, teacher=True)
+    config = before.spec.world
+    if config is None:
+        raise UsageError("These weights were trained on clips, not on the world: nothing to ask.")
+    if args.subject in config.names("subjects"):
+        raise UsageError(f"These weights know {args.subject}: choose another --subject.")
+    duration = before.spec.stages[0].frames / before.spec.fps
+    wider = config.model_copy(update={"subjects": (*config.names("subjects"), args.subject)})
+    lessons = Lessons(scenes=args.scenes, steps=args.lessons)
+    # Taught on the new subject as well, or it could not tell it.
+    recogniser = get_recogniser(StickerWorld(wider), args.run, lessons, duration)
+    old = StickerWorld(config)
+    alone = StickerWorld(new_world(config, args.subject))
+    prompts = {
+        "old": world_prompts(old, old.testing_split, args.clips, HELD_OUT),
+        "new": world_prompts(alone, "all", args.new, ASKED_FOR),
+    }
+    tuned = args.run / "weights"
+    with tempfile.TemporaryDirectory() as folder:
+        draw_clips(alone, Path(folder), args.given, duration)
+        finetune(args, Path(folder), tuned)
+    pipelines = {"before": before, "after": VidCascadePipeline.from_pretrained(tuned)}
+    found: dict[tuple[str, str], list[Judgement]] = {}
+    sheet: Clips = []
+    for when, pipeline in pipelines.items():
+        pipeline.set_progress_bar_config(disable=True)
+        for which, asked in prompts.items():
+            clips = generate(pipeline, asked, pipeline.spec.stages[0].name, 4, f"{which}, {when}")
+            found[which, when] = judged(recogniser, clips, asked)
+            if which == "new":
+                sheet += clips[:6]
+    table = make_table(found, args)
+    table.show()
+    options = "".join(f" --option {option}" for option in args.option)
+    save_result(
+        "finetuning",
+        "Finetuning on a new subject",
+        f"python -m benchmarks.finetuning --subject {args.subject} --minutes {args.minutes:g}"
+        + options,
+        {
+            "weights": Path(args.weights).name,
+            "weight_hashes": before.weight_hashes,
+            "given": args.given,
+            "minutes": args.minutes,
+            "lessons": asdict(lessons),
+        },
+        [table],
+        {f"{which}, {when}": [asdict(j) for j in js] for (which, when), js in found.items()},
+        args.results,
+    )
+    shown = prompts["new"][:6]
+    labels = [f"{when}: {p.text}" for when in pipelines for p in shown]
+    iio.imwrite(args.results / "finetuning.png", contact_sheet(sheet, labels))
+
+
+def new_world(config: WorldConfig, subject: str) -> WorldConfig:
+    """The world with the new subject alone."""
+    return config.model_copy(
+        update={"subjects": (subject,), "solid_share": 0.0, "two_subjects": 0.0, "held_out": 0.0}
+    )
+
+
+def draw_clips(world: StickerWorld, folder: Path, count: int, duration: float) -> None:
+    """Clips of the new subject with their captions, as Hugging Face's videofolder."""
+    lines = []
+    for number, prompt in enumerate(world_prompts(world, "all", count, GIVEN)):
+        scene = world.scene(prompt.described, prompt.seed, duration)
+        times = [k / FPS for k in range(round(duration * FPS))]
+        write_clip(folder / f"{number}.mp4", world.render(scene, SIZE, times), FPS)
+        lines.append(json.dumps({"file_name": f"{number}.mp4", "text": prompt.text}))
+    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def finetune(args: argparse.Namespace, clips: Path, out: Path) -> None:
+    """Run the command that a person runs.
+
+    Raises:
+        UsageError: it failed; its own words are on the terminal.
+    """
+    command = [sys.executable, "-m", "vidcascade", "finetune", str(clips), "--out", str(out)]
+    command += ["--weights", str(args.weights), "--minutes", str(args.minutes), "--force"]
+    for option in args.option:
+        name, _, value = option.partition("=")
+        command += [f"--{name}", *([value] if value else [])]
+    if subprocess.run(command, check=False).returncode != 0:
+        raise UsageError("Finetuning failed: see above.")
+
+
+def judged(recogniser: Recogniser, clips: Clips, prompts: list[Prompt]) -> list[Judgement]:
+    """What was recognised in each clip."""
+    return [judge(recogniser, c, p.described, p.text) for c, p in zip(clips, prompts, strict=True)]
+
+
+def make_table(found: dict[tuple[str, str], list[Judgement]], args: argparse.Namespace) -> Table:
+    """Old and new prompts, before and after."""
+    order = [("old", "before"), ("old", "after"), ("new", "before"), ("new", "after")]
+    columns = ["recognised", *(f"{which}, {when}" for which, when in order)]
+    rows = []
+    for aspect in ASPECTS:
+        cells = []
+        for key in order:
+            share = share_right(found[key], aspect)
+            assert share is not None
+            (mean, low, high), count = share
+            cells.append(f"{percent(mean)} ({100 * low:.0f}-{100 * high:.0f}), n = {count}")
+        rows.append([aspect, *cells])
+    flips = [
+        (a.right["everything"], b.right["everything"])
+        for a, b in zip(found["old", "before"], found["old", "after"], strict=True)
+    ]
+    lost, won = flips.count((True, False)), flips.count((False, True))
+    change = float(np.mean([int(bool(b)) - int(bool(a)) for a, b in flips]))
+    return Table(
+        f"Before and after {args.minutes:g} minutes on {args.given} clips of a {args.subject}",
+        columns,
+        rows,
+        (
+            "old: held-out combinations of what the weights knew; new: the new subject in motions "
+            "and on backgrounds of the old world; both sampled in full (--teacher)",
+            f"old clips that were right and are no longer: {lost}; that were wrong and are right "
+            f"now: {won}; everything changed by {100 * change:+.0f} points",
+        ),
+    )
+
+
+if __name__ == "__main__":
+    cv2.setNumThreads(1)
+    raise SystemExit(main())

@@ -1,0 +1,136 @@
+"""The ablation's rows train, are measured with one ruler and are not repeated for nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from benchmarks.training import ablation
+from benchmarks.training.budget import train
+from benchmarks.training.held_out import BANDS, HeldOut, score
+from benchmarks.training.variants import BASELINE, NAMED, VARIANTS, Variant, VelocityStage
+from vidcascade.cascade.base import BaseStage
+from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.diffusion.flow_matching import add_noise
+from vidcascade.nn.text import build_text_encoder
+from vidcascade.training.objective import TextCache
+
+pytestmark = pytest.mark.filterwarnings("ignore:no stickers in")
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def spec() -> CascadeSpec:
+    data = CascadeSpec.load("tiny").model_dump(mode="json")
+    data["stages"] = data["stages"][:1]
+    data["stages"][0]["network"] |= {
+        "patch": 2, "channels": [16, 16, 32], "depths": [1, 1, 1],
+        "spatial_attention": [False, False, True],
+        "temporal": ["convolution", "attention", "joint"],
+    }  # fmt: skip
+    data["stages"][0]["training"] |= {
+        "batch": 2, "warmup": 1, "subject_weight": 2.0, "shift": 16.0,
+    }  # fmt: skip
+    data["world"] |= {
+        "solids": ["ball", "star"], "colours": ["red", "blue"], "motions": ["left", "right"],
+        "backgrounds": ["sky", "grey"], "solid_share": 1.0, "two_subjects": 0.0, "camera": 0.0,
+        "held_out": 0.2,
+    }  # fmt: skip
+    return CascadeSpec.from_dict(data)
+
+
+@pytest.fixture(scope="module")
+def text(spec: CascadeSpec) -> TextCache:
+    return TextCache(build_text_encoder(spec.text.encoder, spec.text.max_tokens))
+
+
+@pytest.fixture(scope="module")
+def clips(spec: CascadeSpec) -> HeldOut:
+    return HeldOut.draw(spec, 3)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.name)
+def test_every_row_trains(
+    variant: Variant, spec: CascadeSpec, text: TextCache, clips: HeldOut
+) -> None:
+    changed = variant.spec(spec)
+    found = train(changed, changed.stages[0], variant, text, 1e-6 * variant.budget, CPU)
+    assert found.steps == (variant.budget > 0)
+    assert found.parameters > 1000
+    assert found.flops > 1e6
+    assert set(found.networks) == {changed.stages[0].training.ema, *variant.decays}
+    for network in found.networks.values():
+        measured = score(variant.rule(changed.stages[0]), network, clips, text, spec.dtype)
+        assert measured.mean > 0
+        assert measured.mean == measured.mean
+
+
+def test_rows_differ_from_the_baseline_by_what_they_say(spec: CascadeSpec) -> None:
+    base = BASELINE.spec(spec)
+    assert base.stages == spec.stages
+    settings = [(v.spec(spec).to_yaml(), tuple(v.settings().items())) for v in VARIANTS]
+    assert len(set(settings)) == len(VARIANTS)
+    assert NAMED["wide"].spec(spec).stages[0].network.channels == (32, 32, 64)
+
+
+def test_the_ruler_measures_the_velocity_whatever_is_predicted(
+    spec: CascadeSpec, text: TextCache, clips: HeldOut
+) -> None:
+    grey = SimpleNamespace(device=CPU, predict=lambda z: torch.zeros_like(z))
+
+    class Rule(BaseStage):
+        def predict(self, network, sample, sigma, *given, **more):  # type: ignore[no-untyped-def]
+            return network.predict(sample)
+
+    found = score(Rule(spec.stages[0]), grey, clips, text, "float32", 2)  # type: ignore[arg-type]
+    power = float(clips.target.square().mean())
+    wanted = [power * sum(s**-2 for s in levels) / len(levels) for levels in BANDS.values()]
+    assert found.bands == pytest.approx(wanted, rel=1e-4)
+    assert found.text == pytest.approx(0.0, abs=1e-6)
+    # The true velocity is no error at all, and half of it is a quarter of the greatest one.
+    stage = VelocityStage(spec.stages[0])
+    x, noise, sigma = clips.target[:1], torch.randn_like(clips.target[:1]), torch.tensor([0.4])
+    point = add_noise(x, noise, sigma)
+    made = stage.predict(lambda *given: noise - x, point, sigma)  # type: ignore[arg-type]
+    torch.testing.assert_close(made, x, atol=1e-5, rtol=1e-5)
+
+
+def test_rows_are_stored_and_not_repeated(
+    spec: CascadeSpec, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    file = tmp_path / "spec.yaml"
+    file.write_text(spec.to_yaml(), encoding="utf-8")
+    arguments = ["--spec", str(file), "--minutes", "0.01", "--clips", "2"]
+    arguments += ["--results", str(tmp_path)]
+    assert ablation.main([*arguments, "--row", "baseline", "--row", "predict-v"]) == 0
+    result = json.loads((tmp_path / "ablation.json").read_text())
+    assert set(result["data"]["rows"]) == {"baseline", "predict-v"}
+    base = result["data"]["rows"]["baseline"]
+    assert base["steps"] >= 1
+    assert base["seconds"] >= 0.6
+    assert set(base["averages"]) == {"0", "0.9", "0.97", "0.99", "0.999"}
+    losses, averages, rows = result["tables"]
+    assert [row[0] for row in losses["rows"]] == ["baseline", "predict-v"]
+    assert losses["rows"][0][losses["columns"].index("vs baseline")] == "+0.0 %"
+    assert len(averages["rows"]) == 5
+    assert "--row predict-v" in rows["rows"][1][2]
+    assert len(losses["notes"]) == 2
+    pair = {"baseline": base, "baseline-seed-1": base | {"bands": [2 * b for b in base["bands"]]}}
+    assert "σ 0.2 +100 %" in ablation.make_tables(pair, 1.0)[0].notes[2]
+    capsys.readouterr()
+    # A finished row stands; another one joins it; other settings make it anew.
+    assert ablation.main([*arguments, "--row", "baseline", "--row", "untrained"]) == 0
+    assert "baseline: stored" in capsys.readouterr().out
+    again = json.loads((tmp_path / "ablation.json").read_text())
+    assert set(again["data"]["rows"]) == {"untrained", "baseline", "predict-v"}
+    assert again["data"]["rows"]["baseline"] == base
+    other = ["--clips", "3", "--row", "baseline", "--sheets", str(tmp_path / "sheets")]
+    assert ablation.main([*arguments, *other]) == 0
+    assert "stored" not in capsys.readouterr().out
+    assert list((tmp_path / "sheets" / "baseline").glob("*.png"))
+    assert ablation.main([*arguments, "--row", "none"]) == 2
+    assert "choose from untrained, baseline" in capsys.readouterr().err
