@@ -22,12 +22,14 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.cards import template, write_card  # noqa: E402
 from benchmarks.report import markdown_table  # noqa: E402
 from vidcascade.cascade.spec import CascadeSpec  # noqa: E402
+from vidcascade.cascade.students import STUDENT_FILE  # noqa: E402
 from vidcascade.cascade.weights import verify_checksums  # noqa: E402
 from vidcascade.errors import UsageError  # noqa: E402
 
 # Results that do not depend on every stage: the base's clips, and stages on true inputs.
 _CONCERNS: dict[str, str | tuple[str, ...]] = {
     "adherence": "base/",
+    "distillation": "base/diffusion",  # it names the students that it compares
     "stages": ("bridge/", "refiner/"),
 }
 WEIGHTS = ROOT / "assets" / "weights" / "stickers"
@@ -59,7 +61,12 @@ def render(weights: Path, results: Path) -> str:
         return _load(results, name, hashes)
 
     spec = CascadeSpec.load(weights / "spec.yaml")
-    parameters = {stage.name: _parameters(weights / stage.name) for stage in spec.stages}
+    parameters = {}
+    for stage in spec.stages:
+        folder = weights / stage.name
+        parameters[stage.name] = _parameters(folder / "diffusion_pytorch_model.safetensors")
+        if stage.student is not None:
+            parameters[f"{stage.name} student"] = _parameters(folder / STUDENT_FILE)
     return template(ROOT / "scripts" / "model_card.md.j2").render(
         table=table, result=result, spec=spec, parameters=parameters
     )
@@ -81,15 +88,14 @@ def _load(results: Path, name: str, hashes: dict[str, str]) -> dict[str, Any]:
     return found
 
 
-def _parameters(folder: Path) -> str:
+def _parameters(file: Path) -> str:
     count = 0
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, "np") as handle:
-            for key in handle.keys():  # noqa: SIM118 - it is no mapping
-                size = 1
-                for side in handle.get_slice(key).get_shape():
-                    size *= side
-                count += size
+    with safe_open(file, "np") as handle:
+        for key in handle.keys():  # noqa: SIM118 - it is no mapping
+            size = 1
+            for side in handle.get_slice(key).get_shape():
+                size *= side
+            count += size
     return f"{count / 1e6:.1f} M"
 
 
