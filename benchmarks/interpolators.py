@@ -65,6 +65,19 @@ def make_methods(
     return methods, left_out
 
 
+def recursive(methods: dict[str, Method]) -> dict[str, Method]:
+    """Ours again, by midpoints of midpoints instead of the times themselves."""
+
+    def middle(method: Method, first: Picture, second: Picture) -> Picture:
+        return method(Given((first, first, second, second), (0.5,)))[0]
+
+    return {
+        f"{name}, recursive": partial(_recursively, partial(middle, method))
+        for name, method in methods.items()
+        if name.startswith("ours")
+    }
+
+
 def _ours(between: Between, given: Given) -> list[Picture]:
     return list(between(*given.pair, given.times))
 

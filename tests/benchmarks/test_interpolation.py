@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import interpolation_jobs as jobs
 from benchmarks.interpolation import _parts, main
 from tests.interpolation.conftest import scene, write
 from vidcascade.interpolation.warp_network import WarpNetwork
@@ -30,7 +31,8 @@ def test_it_measures_and_stores(tmp_path: Path, capsys: pytest.CaptureFixture[st
     if shutil.which("ffmpeg"):
         methods.add("ffmpeg mci")
     assert set(values) == {"full", "48", "seven"}
-    assert all(set(found) == methods for found in values.values())
+    assert set(values["full"]) == set(values["48"]) == methods
+    assert set(values["seven"]) == methods | {f"{ours}, recursive"}
     for found in (values["full"], values["48"]):
         assert min(found[ours]["psnr"]) > max(found["blend"]["psnr"])
     assert len(values["full"][ours]["psnr"]) == 4
@@ -56,3 +58,14 @@ def test_a_part_of_a_clip_and_other_weights(tmp_path: Path) -> None:
     assert min(values["ours, balanced (network)"]["psnr"]) > max(values["blend"]["psnr"])
     whole, first, last = _parts("a:b.mp4")
     assert (whole, first, last) == (Path("a:b.mp4"), 0, None)
+
+
+def test_jobs_are_timed(tmp_path: Path) -> None:
+    clip = write(tmp_path / "clip.mp4", scene(30, step=2), options={"crf": "5"})
+    args = ["--clip", str(clip), "--first", "2", "--seconds", "1,2", "--fps", "8", "--quality",
+            "fast", "--qualities", "fast", "--calls", "2", "--results", str(tmp_path)]  # fmt: skip
+    assert jobs.main(args) == 0
+    told = json.loads((tmp_path / "interpolation_jobs.json").read_text())
+    assert [one["frames"] for one in told["data"]["files"]] == [8, 16]
+    assert set(told["data"]["calls"]["fast"]) == {"640 x 480", "256 x 256", "128 x 128"}
+    assert jobs.main(["--clip", str(tmp_path / "none.mp4")]) == 0

@@ -23,6 +23,7 @@ from vidcascade.errors import UsageError
 from vidcascade.flow.warp import warp_np
 from vidcascade.interpolation.bands import bands, eight_bits, enlarged, reduced, warped
 from vidcascade.interpolation.between import Frame, check_pair
+from vidcascade.interpolation.matching import guess_motion
 from vidcascade.interpolation.prior import flows_between
 from vidcascade.interpolation.steady import standing_still
 from vidcascade.interpolation.warp_network import (
@@ -38,6 +39,9 @@ __all__ = ["NetworkBetween", "bundled_interpolator"]
 
 # Pixels that flow and network see at most; larger frames are reduced for them.
 _AREAS = {"balanced": 420_000, "best": 1_000_000}
+# Where more than a hundredth of the picture moves farther than this, in pixels of that size, they
+# see a quarter of them, so that the motion fits what they can follow; but not less than this area.
+_FAR, _LEAST = 40.0, 105_000
 _REACH = 9  # side, in pixels, of the neighbourhood that must agree where a picture stands still
 _STILL = 0.5  # pixels; flow below this is none where the frames agree exactly
 
@@ -130,13 +134,18 @@ class NetworkBetween:
             return [first.copy() for _ in times]
         scale = float((self.area / (first.shape[0] * first.shape[1])) ** 0.5)
         small = [eight_bits(reduced(frame, scale)) for frame in (first, second)]
-        ahead, back = flows_between(small[0], small[1], thorough=self.best)
-        pair = [_to_tensor(frame, self.device) / 127.5 - 1 for frame in small]
+        guess = guess_motion(small[0], small[1])
+        area = small[0].shape[0] * small[0].shape[1]
+        zoom = float((_watched(area, guess.farthest(*small[0].shape[:2])) / area) ** 0.5)
+        seen = [reduced(frame, zoom) for frame in small]
+        ahead, back = flows_between(seen[0], seen[1], thorough=self.best, guess=guess)
+        pair = [_to_tensor(frame, self.device) / 127.5 - 1 for frame in seen]
         flows = [_to_tensor(flow, self.device) for flow in (ahead, back)]
         still = _still(first, second)
         made = []
         for time in times:
-            fields = _steadied(self._fields(pair, flows, float(time)), small[0], small[1])
+            fields = _at_size(self._fields(pair, flows, float(time)), *small[0].shape[:2])
+            fields = _steadied(fields, small[0], small[1])
             made.append(_composed(first, second, fields, float(time), still))
         return made
 
@@ -182,6 +191,28 @@ def _to_tensor(array: NDArray[np.uint8] | NDArray[np.float32], device: torch.dev
 
 def _to_array(x: Tensor) -> NDArray[np.float32]:
     return np.ascontiguousarray(x[0].permute(1, 2, 0).float().cpu().numpy())
+
+
+def _watched(area: int, farthest: float) -> float:
+    """How many of ``area`` pixels flow and network see where things move ``farthest`` pixels."""
+    watched = float(area)
+    while farthest > _FAR and watched > _LEAST:
+        watched, farthest = max(watched / 4, float(_LEAST)), farthest / 2
+    return watched
+
+
+def _at_size(fields: _Fields, height: int, width: int) -> _Fields:
+    """The same on a grid of another size, flows in its pixels."""
+    before = fields.flows.shape[:2]
+    if before == (height, width):
+        return fields
+    stretch = np.tile(np.array([width / before[1], height / before[0]], np.float32), 2)
+    rows = slice(0, height)
+    flows, share, residual = (
+        enlarged(field, height, width, rows)
+        for field in (fields.flows, fields.share, fields.residual)
+    )
+    return _Fields(flows * stretch, share, residual)
 
 
 def _steadied(fields: _Fields, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> _Fields:
