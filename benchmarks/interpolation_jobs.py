@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     save_result(
         "interpolation_jobs",
         "Frame interpolation: time and memory",
-        "python -m benchmarks.interpolation_jobs",
+        f"python -m benchmarks.interpolation_jobs --seconds {args.seconds} --fps {args.fps}",
         {
             "clip": args.clip.name,
             "first": args.first,
