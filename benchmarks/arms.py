@@ -114,7 +114,8 @@ def train_arm(
                 "seconds": found.seconds, "steps": found.steps, "clips": found.clips,
                 "loss": found.loss,
             }  # fmt: skip
-            cost.write_text(json.dumps(about), encoding="utf-8")
+            with atomic_path(cost) as temporary:
+                temporary.write_text(json.dumps(about), encoding="utf-8")
         costs.append(json.loads(cost.read_text(encoding="utf-8")))
         say(f"{arm.name}, {stage.name}: {costs[-1]}")
     weights = folder / "weights"
@@ -130,7 +131,9 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
         raise VidCascadeError(
             f"{folder} was trained with other settings: use the same ones, or another --out."
         )
-    file.write_text(text, encoding="utf-8")
+    if not file.is_file():
+        with atomic_path(file) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def make(pipeline: VidCascadePipeline, prompt: str, seed: int) -> Tensor:

@@ -161,7 +161,10 @@ def _minutes(weights: Path) -> float | None:
     if not file.is_file():
         return None
     minutes = json.loads(file.read_text(encoding="utf-8")).get("minutes")
-    return float(sum(minutes.values())) if isinstance(minutes, dict) else None
+    if not isinstance(minutes, dict):
+        return None
+    # Teachers are compared: their students took no part.
+    return float(sum(value for name, value in minutes.items() if name != "distil"))
 
 
 def _generated(weights: Path, args: argparse.Namespace) -> Made:

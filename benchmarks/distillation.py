@@ -136,6 +136,9 @@ def run(args: argparse.Namespace) -> None:
     table = make_table(points, full, prompts, world, spec.fps, base.frames, base.size)
     table.show()
     command = f"python -m benchmarks.distillation --clips {args.clips}"
+    command += f" --teacher-steps {_listed(args.teacher_steps)}"
+    command += f" --student-steps {_listed(args.student_steps)}"
+    command += "".join(f" --student {name}=FILE" for name in students if args.student)
     save_result(
         "distillation",
         "Few steps",
@@ -152,6 +155,10 @@ def run(args: argparse.Namespace) -> None:
         args.results,
     )
     plot(points, args.results / "distillation.png")
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ",".join(str(number) for number in numbers)
 
 
 def _students(given: list[str] | None, own: Path) -> dict[str, Path]:

@@ -168,7 +168,9 @@ def make_table(found: dict[tuple[str, str], list[Judgement]], args: argparse.Nam
         cells = []
         for key in order:
             share = share_right(found[key], aspect)
-            assert share is not None
+            if share is None:
+                cells.append("–")
+                continue
             (mean, low, high), count = share
             cells.append(f"{percent(mean)} ({100 * low:.0f}-{100 * high:.0f}), n = {count}")
         rows.append([aspect, *cells])

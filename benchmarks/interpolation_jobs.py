@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.common import RESULTS, Table, save_result
 from benchmarks.generate import timed
+from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.interpolation import interpolate
 from vidcascade.video.decoding import iterate, source_kind
 
@@ -48,10 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not args.clip.exists():
         print(f"left out: there is no clip at {args.clip}; give one with --clip")
         return 0
-    calls, seconds = _calls(args)
-    calls.show()
-    files, values = _files(args)
-    files.show()
+    try:
+        calls, seconds = _calls(args)
+        calls.show()
+        files, values = _files(args)
+        files.show()
+    except VidCascadeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
     save_result(
         "interpolation_jobs",
         "Frame interpolation: time and memory",
@@ -73,10 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _pictures(clip: Path, first: int, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
     """Frames from ``first`` on, brought to a size (width, height), over and over."""
-    while True:
+    found = True
+    while found:
+        found = False
         for timed_frame in itertools.islice(iterate(clip, source_kind(clip)), first, None):
             frame = cv2.resize(timed_frame.pixels, size, interpolation=cv2.INTER_AREA)
+            found = True
             yield np.asarray(frame, dtype=np.uint8)
+    raise UsageError(f"{clip} ends before frame {first}: choose an earlier --first.")
 
 
 def _calls(args: argparse.Namespace) -> tuple[Table, dict[str, dict[str, float]]]:

@@ -190,6 +190,11 @@ class Plan:
             if self.budgets[name] > 0:
                 size = batch or self.spec.stage(stage).training.batch
                 command += ["--run", f"{name}={self.out / name / stage}:{size}"]
+        student = self.spec.stages[0].student
+        if student is not None and self.budgets["distil"] > 0:
+            for method in DISTILLING:
+                place = self.out / method / "base"
+                command += ["--run", f"student, {method}={place}:{student.training.batch}"]
         self._python(*command)
 
     def _report(self) -> None:

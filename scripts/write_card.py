@@ -29,7 +29,7 @@ from vidcascade.errors import UsageError  # noqa: E402
 # Results that do not depend on every stage: the base's clips, and stages on true inputs.
 _CONCERNS: dict[str, str | tuple[str, ...]] = {
     "adherence": "base/",
-    "distillation": "base/diffusion",  # it names the students that it compares
+    "distillation": "base/",
     "stages": ("bridge/", "refiner/"),
 }
 WEIGHTS = ROOT / "assets" / "weights" / "stickers"

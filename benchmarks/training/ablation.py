@@ -90,6 +90,11 @@ def run(spec: CascadeSpec, chosen: Sequence[Variant], args: argparse.Namespace) 
         rows[variant.name] = one_row(spec, variant, text, clips, args, device) | {
             "settings": settings
         }
+        # Rows of other settings stay out of the table; they would be measured again anyway.
+        rows = {
+            name: row for name, row in rows.items()
+            if row["settings"] == _settings(spec, NAMED[name], args, device)
+        }  # fmt: skip
         _save(rows, spec, args)
         print(f"{variant.name}: {_summary(rows[variant.name])}", flush=True)
     if rows:

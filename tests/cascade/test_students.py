@@ -59,6 +59,8 @@ def test_the_student_runs_unless_the_teacher_is_asked_for(cascade: Path) -> None
     assert (full.steps, full.guidance.scale, full.distilled) == (2, 2.0, False)
     assert not np.allclose(frames(student), frames(teacher), atol=0.01)
     # A spec says itself what it runs, so what a manifest keeps is run again.
+    with pytest.raises(UsageError, match="runs students"):
+        VidCascadePipeline.from_pretrained(cascade, spec=student.spec, teacher=True)
     again = VidCascadePipeline.from_pretrained(cascade, spec=student.spec)
     assert np.array_equal(frames(again), frames(student))
     other = VidCascadePipeline.from_pretrained(cascade, spec=teacher.spec)
@@ -91,6 +93,12 @@ def test_specs_with_and_without_students() -> None:
     assert with_students_fused(spec) == spec
     assert without_students(spec, {}).stage("base").student is None
     assert without_students(spec, {"base": 1}) == spec
+    with pytest.raises(UsageError, match="only a base that reads text can have a student"):
+        CascadeSpec.from_dict(
+            spec.model_dump(mode="json")
+            | {"stages": [s.model_dump(mode="json") | ({} if k == 0 else {"student": {}})
+                          for k, s in enumerate(spec.stages)]}
+        )  # fmt: skip
     with pytest.raises(UsageError, match="distilled needs a student"):
         CascadeSpec.from_dict(
             {"name": "x", "stages": [{"name": "base", "kind": "base", "frames": 4, "size": 64,
@@ -158,6 +166,12 @@ def test_only_students_of_the_weights_are_assembled(cascade: Path, tmp_path: Pat
     with pytest.raises(VidCascadeError, match="student of other weights"):
         assemble_cascade(spec, {"base": tmp_path / "base"}, tmp_path / "a", students=student)
     assert not (tmp_path / "a").exists()
+    with pytest.raises(UsageError, match="runs students"):
+        assemble_cascade(with_students(spec), {"base": cascade / "base"}, tmp_path / "d")
+    with pytest.raises(UsageError, match="bfloat16 or wider"):
+        assemble_cascade(
+            spec, {"base": cascade / "base"}, tmp_path / "d", torch.float16, students=student
+        )
     with pytest.raises(UsageError, match="no student for bridge"):
         assemble_cascade(
             spec, {"base": cascade / "base"}, tmp_path / "b", students={"bridge": student["base"]}

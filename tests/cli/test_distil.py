@@ -82,6 +82,17 @@ def test_what_a_student_has_not_learnt_is_said(
     assert "student" not in err
 
 
+def test_a_spec_that_describes_a_student_runs_weights_without_one(
+    command: Command, tiny_cascade: Path, tmp_path: Path
+) -> None:
+    code, _, err = command(
+        "generate", "--prompt", "a red ball", "--weights", tiny_cascade, "--spec", "tiny",
+        "--stop-after", "base", "--out", tmp_path / "a",
+    )  # fmt: skip
+    assert code == 0, err
+    assert len(json.loads((tmp_path / "a.json").read_text())["sigmas"]["base"]) == 2
+
+
 def test_a_folder_of_clips_teaches_as_well(
     command: Command, tiny_cascade: Path, clips: Path, tmp_path: Path
 ) -> None:

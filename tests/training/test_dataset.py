@@ -159,5 +159,5 @@ def test_emphasis_shows_some_motions_more_often_and_stays_a_pure_function() -> N
     assert set(more) == set(plain)
     with pytest.raises(UsageError, match="no motion 'dance' to emphasise"):
         motions(emphasis={"dance": 2.0})
-    with pytest.raises(UsageError, match="emphasis must be above 0"):
+    with pytest.raises(UsageError, match=r"emphasis must be from 0\.01"):
         motions(emphasis={"spin": 0.0})

@@ -37,6 +37,10 @@ def settings(out: Path) -> RunSettings:
     return RunSettings(out, sheet_every=0, save_every=0, log_every=0, workers=0)
 
 
+def kept(run: Path) -> Path:
+    return run / "checkpoint" / "network.safetensors"
+
+
 def spec_with(**recipe: object) -> CascadeSpec:
     return CascadeSpec.load("tiny").with_student_recipe("base", **recipe)
 
@@ -77,22 +81,30 @@ def test_matching_changes_the_student_and_its_model_of_itself(
     student = distil_stage(spec, "base", "matching", teacher, settings(tmp_path))
     state, _ = load_student(student)
     assert max(float(v.abs().max()) for k, v in state.items() if k.endswith(".up")) > 0
-    kept = load_file(tmp_path / "checkpoint" / "network.safetensors")
-    fakes = [v for k, v in kept.items() if k.startswith("fake.") and k.endswith(".up")]
+    whole = load_file(kept(tmp_path))
+    fakes = [v for k, v in whole.items() if k.startswith("fake.") and k.endswith(".up")]
     assert max(float(v.abs().max()) for v in fakes) > 0
+
+
+class Interrupted(Exception):
+    """As if somebody had pressed Ctrl-C."""
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_resumed_run_ends_with_the_same_student(
     teacher: Path, tmp_path: Path, method: str
 ) -> None:
-    # All in the flat part of the schedule, so that the shorter run is the longer one's beginning.
     whole = spec_with(steps=4)
     straight = distil_stage(whole, "base", method, teacher, settings(tmp_path / "a"))
-    run = replace(settings(tmp_path / "b"), save_every=2, max_minutes=1e-9)
-    for _ in range(2):  # nothing is trained in no time, and nothing breaks
-        distil_stage(whole, "base", method, teacher, run)
+    run = replace(settings(tmp_path / "b"), save_every=2, log_every=3)
+
+    def stop(line: object) -> None:
+        raise Interrupted
+
+    with pytest.raises(Interrupted):  # at step 3, and step 2 is kept
+        distil_stage(whole, "base", method, teacher, run, stop)
     again = distil_stage(whole, "base", method, teacher, settings(tmp_path / "b"))
+    assert not any("original" in name for name in load_file(kept(tmp_path / "b")))
     first, second = load_student(straight)[0], load_student(again)[0]
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -118,6 +130,35 @@ def test_a_student_can_be_the_start_of_another(teacher: Path, tmp_path: Path) ->
     before, after = load_student(first)[0], load_student(second)[0]
     for name in before:
         torch.testing.assert_close(after[name], before[name], atol=1e-6, rtol=0)
+
+
+def test_a_folder_belongs_to_one_teacher_and_one_method(teacher: Path, tmp_path: Path) -> None:
+    spec = spec_with(steps=1)
+    run = settings(tmp_path / "run")
+    distil_stage(spec, "base", "consistency", teacher, run)
+    torch.manual_seed(1)
+    make_stage(spec.stage("base")).build_network(384).save_pretrained(tmp_path / "other")
+    with pytest.raises(UsageError, match="on other weights or by another method"):
+        distil_stage(spec, "base", "consistency", tmp_path / "other", run)
+    with pytest.raises(VidCascadeError, match=r"another method|does not fit this run"):
+        distil_stage(spec, "base", "matching", teacher, run)
+
+
+def test_ranks_that_cannot_be_are_refused(teacher: Path, tmp_path: Path) -> None:
+    def ranked(rank: int) -> CascadeSpec:
+        base = spec_with(steps=1).stage("base")
+        assert base.student is not None
+        student = base.student.model_copy(update={"rank": rank})
+        spec = CascadeSpec.load("tiny")
+        changed = base.model_copy(update={"student": student})
+        return spec.model_copy(update={"stages": (changed, *spec.stages[1:])})
+
+    with pytest.raises(UsageError, match="room for a change of rank 512"):
+        distil_stage(ranked(512), "base", "consistency", teacher, settings(tmp_path / "a"))
+    first = distil_stage(ranked(4), "base", "consistency", teacher, settings(tmp_path / "b"))
+    run = replace(settings(tmp_path / "c"), init=first)
+    with pytest.raises(UsageError, match="does not fit the student that the spec describes"):
+        distil_stage(ranked(2), "base", "consistency", teacher, run)
 
 
 def test_a_share_of_the_first_student_can_be_kept(teacher: Path, tmp_path: Path) -> None:

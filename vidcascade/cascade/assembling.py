@@ -57,6 +57,10 @@ def assemble_cascade(
     for name in networks:
         spec.stage(name)
     students = students or {}
+    if any(stage.distilled for stage in spec.stages):
+        raise UsageError("The spec runs students (distilled): give the one they were made with.")
+    if students and dtype is torch.float16:
+        raise UsageError("A student knows its weights in bfloat16 or wider: choose another dtype.")
     for name in students:
         if spec.stage(name).student is None:
             raise UsageError(f"The spec has no student for {name}: describe it there.")

@@ -109,7 +109,8 @@ class VidCascadePipeline(DiffusionPipeline):
         the folder's own: its networks must be the same, everything else may differ.
 
         Stages that come with a student, distilled to few steps, run it; with ``teacher`` they run
-        the network that it was distilled from. A given ``spec`` says itself which (``distilled``).
+        the network that it was distilled from. A given ``spec`` says itself which (``distilled``;
+        :func:`~vidcascade.cascade.students.with_students` sets it).
 
         Raises:
             UsageError: nothing there, or a spec that cannot work.
@@ -125,6 +126,10 @@ class VidCascadePipeline(DiffusionPipeline):
         if spec is None:
             spec = CascadeSpec.load(folder / weights.SPEC_FILE)
             spec = spec if teacher else with_students(spec)
+        elif teacher and any(stage.distilled for stage in spec.stages):
+            raise UsageError(
+                "The spec runs students (distilled): drop teacher, or change the spec."
+            )
         hashes = weights.verify_checksums(folder)
         encoder = build_text_encoder(spec.text.encoder, spec.text.max_tokens)
         places = weights.stage_folders(folder, spec.stages)

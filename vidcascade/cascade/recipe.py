@@ -49,8 +49,8 @@ class Recipe(BaseModel):
         low, high = self.augmentation
         if not 0.0 <= low <= high < 1.0:
             raise ValueError(f"augmentation must be two rising σ in [0, 1), not {[low, high]}")
-        if any(not 0.0 < share <= 100.0 for share in self.emphasis.values()):
-            raise ValueError(f"emphasis must be above 0 and at most 100, not {self.emphasis}")
+        if any(not 0.01 <= share <= 100.0 for share in self.emphasis.values()):
+            raise ValueError(f"emphasis must be from 0.01 to 100, not {self.emphasis}")
         return self
 
 

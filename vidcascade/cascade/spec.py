@@ -143,6 +143,11 @@ class StageSpec(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> StageSpec:
+        if self.student is not None and (self.kind != "base" or not self.network.text):
+            raise ValueError(
+                "only a base that reads text can have a student: bridges and refiners need few "
+                "steps as they are"
+            )
         if self.distilled and self.student is None:
             raise ValueError("distilled needs a student: describe it, or set distilled to false")
         if self.size % self.network.granularity:

@@ -6,6 +6,7 @@ weights by their fingerprint.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,16 +21,20 @@ from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.nn.low_rank import fingerprint, merge_low_rank
 
 STUDENT_FILE = "student.safetensors"
+_MOST, _LARGEST = 100_000, 2**31  # tensors, and numbers in all
 _TEACHER = "teacher"  # the key of the metadata that holds the fingerprint
 
 
-def with_students(spec: CascadeSpec) -> CascadeSpec:
+def with_students(spec: CascadeSpec, folder: Path | None = None) -> CascadeSpec:
     """A copy in which every stage that has a student runs it: its steps, and no guidance.
 
-    Stages that run theirs already are left as they are.
+    Stages that run theirs already are left as they are, and so are those that the weights in
+    ``folder``, if one is given, have no student for.
     """
 
     def run(stage: StageSpec, student: StudentSpec) -> StageSpec:
+        if folder is not None and not (folder / stage.name / STUDENT_FILE).is_file():
+            return stage
         changes = {
             "distilled": True,
             "steps": student.steps,
@@ -87,7 +92,12 @@ def load_student(path: Path) -> tuple[dict[str, Tensor], str]:
         raise UsageError(f"There is no student in {path}: give the file that distil wrote.")
     try:
         with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = list(file.keys())
+            sizes = [file.get_slice(name).get_shape() for name in names]
+            # Before anything is read: ranks are small, so a student is smaller than its teacher.
+            if len(names) > _MOST or sum(math.prod(size) for size in sizes) > _LARGEST:
+                raise ValueError("too large for a student")
+            state = {name: file.get_tensor(name) for name in names}
             return state, str((file.metadata() or {})[_TEACHER])
     except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise VidCascadeError(

@@ -85,12 +85,9 @@ def generate(
     from vidcascade.cascade.result import StageResult
     from vidcascade.cascade.settings import Settings, with_settings
     from vidcascade.cascade.spec import CascadeSpec
-    from vidcascade.cascade.students import with_students
     from vidcascade.cli.progress import StageBars, peak_memory
 
     chosen = CascadeSpec.load(spec) if spec else None
-    if chosen is not None and not teacher:
-        chosen = with_students(chosen)
     request = Request(
         prompts=asked,
         negative_prompts=negative_prompt or [""],
@@ -112,7 +109,9 @@ def generate(
         weights = manifest.weights if weights == "stickers" and manifest.weights else weights
     # Everything that can be refused is refused before seconds are spent on loading.
     plan_outputs(out, request.count, force)
-    pipeline = _load(weights, chosen, teacher, device, dtype, offload, attention)
+    pipeline = _load(
+        weights, chosen, teacher, from_manifest is not None, device, dtype, offload, attention
+    )
     if stop_after is not None:
         pipeline.spec.stage(stop_after)
     running = with_settings(pipeline.spec, Settings(**changes))  # type: ignore[arg-type]
@@ -156,6 +155,7 @@ def _load(
     weights: str,
     spec: CascadeSpec | None,
     teacher: bool,
+    exact: bool,
     device: str,
     dtype: str | None,
     offload: str,
@@ -169,6 +169,8 @@ def _load(
 
     logging.set_verbosity_error()
     from vidcascade.cascade.pipeline import VidCascadePipeline
+    from vidcascade.cascade.students import with_students
+    from vidcascade.cascade.weights import resolve_weights
     from vidcascade.nn.attention import check_backend
     from vidcascade.nn.precision import pick_device
 
@@ -176,6 +178,8 @@ def _load(
     if offload != "none" and place.type == "cpu":
         raise UsageError(f"--offload {offload} needs a GPU: drop it on the CPU.")
     check_backend(attention, place)
+    if spec is not None and not teacher and not exact:
+        spec = with_students(spec, resolve_weights(weights))
     pipeline = VidCascadePipeline.from_pretrained(weights, spec=spec, teacher=teacher)
     pipeline.set_progress_bar_config(disable=True)
     if dtype is not None:

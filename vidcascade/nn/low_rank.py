@@ -51,12 +51,15 @@ def add_low_rank(network: nn.Module, rank: int) -> None:
     Matrices without room for that rank stay as they are.
 
     Raises:
-        ValueError: a rank below 1.
+        ValueError: a rank below 1, or above that of every matrix.
     """
     if rank < 1:
         raise ValueError(f"rank must be at least 1, not {rank}")
     network.requires_grad_(False)
-    for module in [m for m, weight in _matrices(network) if min(weight.shape) > rank]:
+    chosen = [m for m, weight in _matrices(network) if min(weight.shape) > rank]
+    if not chosen:
+        raise ValueError(f"no matrix of the network has room for a change of rank {rank}")
+    for module in chosen:
         rows, columns = cast("Tensor", module.weight).shape
         parametrize.register_parametrization(module, "weight", LowRank(rows, columns, rank))
 
@@ -77,11 +80,13 @@ def set_low_rank(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Give the changes that :func:`add_low_rank` made room for these values.
 
     Raises:
-        ValueError: changes of other matrices or another rank.
+        ValueError: changes of other matrices or another rank, or not finite.
     """
     own = low_rank_state(network)
     if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in state.items()}:
         raise ValueError("they are changes of other matrices, or of another rank")
+    if not all(tensor.isfinite().all() for tensor in state.values()):
+        raise ValueError("they are not finite")
     for name, tensor in own.items():
         tensor.copy_(state[name])
 

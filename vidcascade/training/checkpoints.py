@@ -31,7 +31,7 @@ def save_checkpoint(
     target = folder / "checkpoint"
     with atomic_path(target, overwrite=True) as temporary:
         temporary.mkdir()
-        save_file(network.state_dict(), temporary / "network.safetensors")
+        save_file(_learnt(network), temporary / "network.safetensors")
         averaged = dict(zip(_names(network), ema.shadow_params, strict=True))
         save_file({k: v.contiguous() for k, v in averaged.items()}, temporary / "ema.safetensors")
         state = {
@@ -70,7 +70,7 @@ def load_checkpoint(
         weights = load_file(source / "network.safetensors")
         averaged = load_file(source / "ema.safetensors")
         _check_fit(network, weights)
-        network.load_state_dict(weights)
+        network.load_state_dict(weights, strict=False)  # what is frozen is not in it
         # weights_only: an optimiser state holds tensors and numbers, and nothing else is loaded.
         state: dict[str, Any] = torch.load(source / "state.pt", weights_only=True)
         for shadow, name in zip(ema.shadow_params, _names(network), strict=True):
@@ -98,7 +98,7 @@ def _recover(source: Path) -> bool:
 
 def _check_fit(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
     """Say in a few words what torch says in a page."""
-    own = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    own = {name: tuple(tensor.shape) for name, tensor in _learnt(network).items()}
     other = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     for name in sorted(own.keys() | other.keys()):
         if own.get(name) != other.get(name):
@@ -106,6 +106,12 @@ def _check_fit(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
                 f"{name} is {other.get(name, 'missing')} in it and "
                 f"{own.get(name, 'missing')} in the spec's network"
             )
+
+
+def _learnt(network: nn.Module) -> dict[str, torch.Tensor]:
+    """All that a run changes: frozen weights come from where they came from."""
+    frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
+    return {name: v for name, v in network.state_dict().items() if name not in frozen}
 
 
 def _names(network: nn.Module) -> list[str]:

@@ -8,6 +8,7 @@ module whose parameters are what is trained and whose call is the loss; the math
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -38,6 +39,7 @@ from vidcascade.training.logs import Progress
 from vidcascade.training.objective import TextCache
 from vidcascade.training.sources import ClipSource
 from vidcascade.training.trainer import RunSettings, SheetMaker, StageRun
+from vidcascade.video.atomic import atomic_path
 
 BLOCKS = 64  # that are compiled, at most; others run as they are
 
@@ -87,6 +89,8 @@ class Teaching(nn.Module):
         words: tuple[Tensor, Tensor],
     ) -> Tensor:  # fmt: skip
         """A network's x̂ at points (B, …) and σ (B,), with a prompt."""
+        # Autocast keeps casts of weights, and of some versions those made without a gradient.
+        torch.clear_autocast_cache()
         return self.rule.predict(
             network, point, sigma, None, None, words[0], words[1], batch.positions
         )
@@ -250,6 +254,25 @@ class _Distillation(StageRun):
             limits.recompile_limit = max(limits.recompile_limit, BLOCKS)
         super().__init__(spec.model_copy(update={"stages": stages}), stage.name, settings, source)
         self.teaching.place(self.accelerator.device)
+        if self.is_main:
+            self._claim()
+
+    def _claim(self) -> None:
+        """A run's folder belongs to one teacher and one method.
+
+        Raises:
+            UsageError: it holds a run with others.
+        """
+        mark = self.settings.out / "distillation.json"
+        own = json.dumps({"teacher": self.fingerprint, "method": self.method.__name__})
+        if not mark.exists():
+            with atomic_path(mark) as temporary:
+                temporary.write_text(own, encoding="utf-8")
+        elif mark.read_text(encoding="utf-8", errors="replace") != own:
+            raise UsageError(
+                f"{self.settings.out} holds a run on other weights or by another method: choose "
+                "another --out, or remove it."
+            )
 
     @property
     def teaching(self) -> Teaching:
@@ -262,7 +285,10 @@ class _Distillation(StageRun):
         assert self.text is not None
         network = load_network(self.folder, self.rule, self.text_width)
         self.fingerprint = fingerprint(network)
-        teaching = self.method(self.rule, network, self.text)
+        try:
+            teaching = self.method(self.rule, network, self.text)
+        except ValueError as error:
+            raise UsageError(f"stages.{self.rule.spec.name}.student: {error}.") from None
         if self.settings.init is not None:
             state, teacher = load_student(self.settings.init)
             if teacher != self.fingerprint:
@@ -270,7 +296,13 @@ class _Distillation(StageRun):
                     f"{self.settings.init} is the student of other weights than {self.folder}: "
                     "start without it."
                 )
-            set_low_rank(teaching.student, state)
+            try:
+                set_low_rank(teaching.student, state)
+            except ValueError as error:
+                raise UsageError(
+                    f"{self.settings.init} does not fit the student that the spec describes "
+                    f"({error}): start without it, or change the spec."
+                ) from None
             self.first = state
         return teaching
 

@@ -83,7 +83,8 @@ class WorldSource:
 
     def _describe(self, number: int) -> Description:
         """Description ``number`` or, where chance rejects it for want of emphasis, one after it."""
-        split, most = self.world.training_split, max([1.0, *self.emphasis.values()])
+        split = self.world.training_split
+        most = max(self.emphasis.get(m, 1.0) for m in self.world.config.names("motions"))
         rng = np.random.default_rng((self.seed, number, 3))
         while True:
             described = self.world.describe(self.seed * 1_000_003 + number % self.captions, split)
