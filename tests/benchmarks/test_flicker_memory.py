@@ -68,5 +68,6 @@ def test_both_lengths_are_measured_and_stored(clip: Path, tmp_path: Path) -> Non
     assert [row[1] for row in table.rows] == ["12", "36"]
     short, whole = stored["data"].values()
     assert (short["frames"], whole["frames"]) == (12, 36)
-    assert 50 < whole["peak_mib"] < 1.3 * short["peak_mib"]
+    # Of processes of a few frames a third may be chance; frames that were kept would be more.
+    assert 50 < whole["peak_mib"] < 1.6 * short["peak_mib"]
     assert whole["resident_mib_by_tenths"]
