@@ -63,9 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--wording", type=int, default=16, help="clips for each wording")
     parser.add_argument("--binding", type=int, default=18, help="clips of coloured solids")
     parser.add_argument("--batch", type=int, default=4, help="clips sampled together")
-    parser.add_argument("--lessons", type=int, default=Lessons.steps,
-                        help="steps that the recogniser is taught for")  # fmt: skip
-    parser.add_argument("--scenes", type=int, default=Lessons.scenes, help="clips it is taught on")
+    add_lessons(parser)
     parser.add_argument("--run", type=Path, default=Path("runs/adherence"),
                         help="folder that keeps the recogniser between runs")  # fmt: skip
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
@@ -77,6 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def add_lessons(parser: argparse.ArgumentParser) -> None:
+    """Options of everything that is judged by a recogniser: how it is taught."""
+    parser.add_argument("--lessons", type=int, default=Lessons.steps,
+                        help="steps that the recogniser is taught for")  # fmt: skip
+    parser.add_argument("--scenes", type=int, default=Lessons.scenes, help="clips it is taught on")
 
 
 def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
@@ -277,6 +282,15 @@ def _confusions(pairs: list[tuple[Judgement, Judgement]], index: int, what: str)
         [what, "generated", "truth", "taken for"],
         rows,
     )
+
+
+def short_share(judgements: list[Judgement], aspect: str) -> str:
+    """A share with Wilson's interval, for tables of one number of clips: ``79 % (66-88)``."""
+    found = share_right(judgements, aspect)
+    if found is None:
+        return "–"
+    (mean, low, high), _ = found
+    return f"{percent(mean)} ({100 * low:.0f}-{100 * high:.0f})"
 
 
 def _share(judgements: list[Judgement], aspect: str) -> str:

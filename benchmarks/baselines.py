@@ -24,9 +24,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.adherence import HELD_OUT, get_recogniser
+from benchmarks.adherence import HELD_OUT, add_lessons, get_recogniser, short_share
 from benchmarks.arms import ARMS, Trained, load, make, train_arm
-from benchmarks.common import RESULTS, Table, percent, save_result, spread
+from benchmarks.common import RESULTS, Table, save_result, spread
 from benchmarks.generate import timed
 from benchmarks.judging import composite_flicker
 from benchmarks.prompts import Prompt, world_prompts
@@ -36,7 +36,7 @@ from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.data.stickers import StickerWorld
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.metrics.adherence.recogniser import Recogniser
-from vidcascade.metrics.adherence.scores import Judgement, judge, share_right
+from vidcascade.metrics.adherence.scores import Judgement, judge
 from vidcascade.metrics.adherence.teaching import Lessons
 from vidcascade.metrics.fidelity import gradient_sharpness
 from vidcascade.metrics.flicker import mean_absolute_difference
@@ -86,9 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", action="append", default=[], metavar="ARM=FOLDER",
                         help="weights that were trained elsewhere")  # fmt: skip
     parser.add_argument("--clips", type=int, default=24, help="held-out prompts")
-    parser.add_argument("--lessons", type=int, default=Lessons.steps,
-                        help="steps that the recogniser is taught for")  # fmt: skip
-    parser.add_argument("--scenes", type=int, default=Lessons.scenes, help="clips it is taught on")
+    add_lessons(parser)
     parser.add_argument("--train-only", action="store_true", help="stop before measuring")
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
@@ -231,7 +229,7 @@ def make_table(trained: dict[str, Trained], found: dict[str, Measured]) -> Table
     rows = []
     for name, measured in found.items():
         cells = [f"{name}: {says[name]}" if name in says else name]
-        cells += [_share(measured.judgements, aspect) for aspect in ASPECTS]
+        cells += [short_share(measured.judgements, aspect) for aspect in ASPECTS]
         cells += [_mean(measured.pixels[key], digits) for key, digits in PIXELS.items()]
         if measured.made is not None:
             minutes = trained[name].minutes
@@ -258,14 +256,6 @@ def make_table(trained: dict[str, Trained], found: dict[str, Measured]) -> Table
             "of the process that generates; the process's libraries are in it",
         ),
     )  # fmt: skip
-
-
-def _share(judgements: list[Judgement], aspect: str) -> str:
-    found = share_right(judgements, aspect)
-    if found is None:
-        return "–"
-    (mean, low, high), _ = found
-    return f"{percent(mean)} ({percent(low)} to {percent(high)})"
 
 
 def _mean(values: list[float], digits: int) -> str:

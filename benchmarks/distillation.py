@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.adherence import HELD_OUT, get_recogniser
-from benchmarks.common import RESULTS, Table, percent, save_result
+from benchmarks.adherence import HELD_OUT, add_lessons, get_recogniser, short_share
+from benchmarks.common import RESULTS, Table, save_result
 from benchmarks.prompts import Prompt, world_prompts
 from benchmarks.stages import LPIPS_WEIGHTS
 from vidcascade.cascade.pipeline import VidCascadePipeline
@@ -79,9 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         metavar="N,N", help="the teacher's; the last is the reference")  # fmt: skip
     parser.add_argument("--student-steps", type=_numbers, default=(1, 2, 4),
                         metavar="N,N", help="steps of the students")  # fmt: skip
-    parser.add_argument("--lessons", type=int, default=Lessons.steps,
-                        help="steps that the recogniser is taught for")  # fmt: skip
-    parser.add_argument("--scenes", type=int, default=Lessons.scenes, help="clips it is taught on")
+    add_lessons(parser)
     parser.add_argument("--run", type=Path, default=Path("runs/adherence"),
                         help="folder that keeps the recogniser between runs")  # fmt: skip
     parser.add_argument("--lpips", type=Path, default=LPIPS_WEIGHTS,
@@ -252,7 +250,7 @@ def make_table(
     for p in points:
         same = not np.isfinite(p.psnr).any()
         row = [p.name, str(p.steps), str(p.passes), f"{np.median(p.seconds):.2f}"]
-        row += [_share(p.judgements, aspect) for aspect in ASKED]
+        row += [short_share(p.judgements, aspect) for aspect in ASKED]
         row.append("–" if same else f"{np.mean(p.psnr):.2f}")
         if p.lpips is not None:
             row.append("–" if same else f"{np.mean(p.lpips):.3f}")
@@ -269,14 +267,6 @@ def make_table(
             "recognised shares have Wilson's 95 % interval in brackets",
         ),
     )
-
-
-def _share(judgements: list[Judgement], aspect: str) -> str:
-    found = share_right(judgements, aspect)
-    if found is None:
-        return "–"
-    (mean, low, high), _ = found
-    return f"{percent(mean)} ({100 * low:.0f}-{100 * high:.0f})"
 
 
 def _plain(point: Point) -> dict[str, Any]:

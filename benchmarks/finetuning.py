@@ -20,15 +20,22 @@ import cv2
 import imageio.v3 as iio
 import numpy as np
 
-from benchmarks.adherence import HELD_OUT, Clips, generate, get_recogniser
-from benchmarks.common import RESULTS, Table, percent, save_result
+from benchmarks.adherence import (
+    HELD_OUT,
+    Clips,
+    add_lessons,
+    generate,
+    get_recogniser,
+    short_share,
+)
+from benchmarks.common import RESULTS, Table, save_result
 from benchmarks.prompts import Prompt, world_prompts
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.data.config import WorldConfig
 from vidcascade.data.stickers import StickerWorld
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.metrics.adherence.recogniser import Recogniser
-from vidcascade.metrics.adherence.scores import Judgement, judge, share_right
+from vidcascade.metrics.adherence.scores import Judgement, judge
 from vidcascade.metrics.adherence.teaching import Lessons
 from vidcascade.video import contact_sheet, write_clip
 
@@ -49,9 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--new", type=int, default=12, help="prompts for the new subject")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE",
                         help="another option of finetune: share=0.3; repeatable")  # fmt: skip
-    parser.add_argument("--lessons", type=int, default=Lessons.steps,
-                        help="steps that the recogniser is taught for")  # fmt: skip
-    parser.add_argument("--scenes", type=int, default=Lessons.scenes, help="clips it is taught on")
+    add_lessons(parser)
     parser.add_argument("--run", type=Path, default=Path("runs/finetuning"),
                         help="folder of the recogniser and of the new weights")  # fmt: skip
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
@@ -167,12 +172,7 @@ def make_table(found: dict[tuple[str, str], list[Judgement]], args: argparse.Nam
     for aspect in ASPECTS:
         cells = []
         for key in order:
-            share = share_right(found[key], aspect)
-            if share is None:
-                cells.append("–")
-                continue
-            (mean, low, high), count = share
-            cells.append(f"{percent(mean)} ({100 * low:.0f}-{100 * high:.0f}), n = {count}")
+            cells.append(f"{short_share(found[key], aspect)}, n = {len(found[key])}")
         rows.append([aspect, *cells])
     flips = [
         (a.right["everything"], b.right["everything"])

@@ -123,8 +123,8 @@ def _colour_video_vdp() -> Any:
             sys.modules[module.__name__] = module
             setattr(stand_in, part, module)
         sys.modules["torchvision"] = stand_in
-        sys.modules["torchvision.transforms"].GaussianBlur = _Blur  # type: ignore[attr-defined]
-        sys.modules["torchvision.ops"].MLP = object  # type: ignore[attr-defined]
+        vars(sys.modules["torchvision.transforms"])["GaussianBlur"] = _Blur
+        vars(sys.modules["torchvision.ops"])["MLP"] = object
     import pycvvdp
 
     return pycvvdp.cvvdp(display_name="standard_fhd", device=torch.device("cpu"), quiet=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 
@@ -27,13 +29,13 @@ def moving_square(frames: int, side: int = 64, speed: float = 2.0) -> torch.Tens
 
 
 @pytest.mark.parametrize("fill", ["extend", "between"])
-def test_an_untrained_bridge_is_a_flow_interpolator(fill: str) -> None:
+def test_an_untrained_bridge_is_a_flow_interpolator(fill: Literal["extend", "between"]) -> None:
     spec = StageSpec(
         name="bridge",
         kind="bridge",
         frames=8 if fill == "extend" else 7,
         size=64,
-        fill=fill,  # type: ignore[arg-type]
+        fill=fill,
         network=TINY.stages[1].network,
     )
     truth = moving_square(8 if fill == "extend" else 7)

@@ -14,12 +14,12 @@ from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.students import (
     STUDENT_FILE,
-    load_student,
     merge_student,
     save_student,
     without_students,
 )
 from vidcascade.errors import UsageError
+from vidcascade.nn.low_rank import fingerprint
 from vidcascade.nn.text import build_text_encoder
 from vidcascade.video import atomic_path
 
@@ -70,6 +70,7 @@ def assemble_cascade(
         raise UsageError(f"There are no weights for {base}: an untrained base makes noise only.")
     encoder = build_text_encoder(spec.text.encoder, spec.text.max_tokens)
     built = {}
+    changes = {}
     for stage in spec.stages:
         rule = make_stage(stage)
         if stage.name in networks:
@@ -80,17 +81,17 @@ def assemble_cascade(
         network.register_to_config(_name_or_path=stage.name)
         built[stage.name] = network.to(dtype)
         if stage.name in students:
-            merge_student(copy.deepcopy(network), students[stage.name])  # does it fit?
+            # On a copy: it only has to fit.
+            changes[stage.name] = merge_student(copy.deepcopy(network), students[stage.name])
     pipeline = VidCascadePipeline(encoder, spec, built)
     old = out / "README.md"
     if card is None and old.is_file():
         card = old.read_text(encoding="utf-8")
     with atomic_path(out, overwrite) as temporary:
         pipeline.save_pretrained(temporary)
-        for name, file in students.items():
-            state, teacher = load_student(file)
+        for name, state in changes.items():
             narrow = {key: tensor.to(dtype) for key, tensor in state.items()}
-            save_student(temporary / name / STUDENT_FILE, narrow, teacher)
+            save_student(temporary / name / STUDENT_FILE, narrow, fingerprint(built[name]))
         (temporary / weights.SPEC_FILE).write_text(spec.to_yaml(), encoding="utf-8")
         weights.write_checksums(temporary)
         if card is not None:

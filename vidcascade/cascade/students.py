@@ -105,8 +105,8 @@ def load_student(path: Path) -> tuple[dict[str, Tensor], str]:
         ) from error
 
 
-def merge_student(network: SpaceTimeDenoiser, path: Path) -> None:
-    """Turn a teacher's network into its student, in place.
+def merge_student(network: SpaceTimeDenoiser, path: Path) -> dict[str, Tensor]:
+    """Turn a teacher's network into its student, in place; returns the changes.
 
     Raises:
         UsageError: there is no such file.
@@ -124,3 +124,4 @@ def merge_student(network: SpaceTimeDenoiser, path: Path) -> None:
         raise VidCascadeError(
             f"{path} does not fit the network ({error}): get it again."
         ) from error
+    return state

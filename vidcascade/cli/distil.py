@@ -9,8 +9,11 @@ import typer
 
 from vidcascade.cli.options import (
     Batch,
+    BudgetMinutes,
     Compile,
+    Data,
     LogEvery,
+    MaxMinutes,
     SaveEvery,
     Seed,
     SheetEvery,
@@ -28,17 +31,9 @@ def distil(
     ] = None,
     method: Annotated[str, typer.Option(help="consistency or matching.")] = "consistency",
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/distil"),
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of videos with metadata.jsonl; without it, drawn stickers."),
-    ] = None,
-    max_minutes: Annotated[
-        float | None, typer.Option(min=0.01, help="Pause after this; run again to go on.")
-    ] = None,
-    budget_minutes: Annotated[
-        float | None,
-        typer.Option(min=0.01, help="End, with decayed rates, after this in all calls together."),
-    ] = None,
+    data: Data = None,
+    max_minutes: MaxMinutes = None,
+    budget_minutes: BudgetMinutes = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps in all.")] = None,
     batch: Batch = None,
     set_: Annotated[

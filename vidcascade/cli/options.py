@@ -12,6 +12,17 @@ from vidcascade.errors import UsageError
 Number = TypeVar("Number", int, float)
 
 # How a training is run, whatever is trained.
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Folder of videos with metadata.jsonl; without it, drawn stickers."),
+]
+MaxMinutes = Annotated[
+    float | None, typer.Option(min=0.01, help="Pause after this; run again to go on.")
+]
+BudgetMinutes = Annotated[
+    float | None,
+    typer.Option(min=0.01, help="End, with decayed rates, after this in all calls together."),
+]
 Batch = Annotated[int | None, typer.Option(min=1, help="Examples in a step.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of examples and noise.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that draw examples.")]

@@ -12,8 +12,11 @@ import typer
 
 from vidcascade.cli.options import (
     Batch,
+    BudgetMinutes,
     Compile,
+    Data,
     LogEvery,
+    MaxMinutes,
     SaveEvery,
     Seed,
     SheetEvery,
@@ -32,17 +35,9 @@ def train(
     stage: Annotated[str, typer.Argument(help="Which stage: base, bridge or refiner.")],
     spec: Annotated[str, typer.Option(help="Spec file, or a bundled one's name.")] = "stickers",
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs"),
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of videos with metadata.jsonl; without it, drawn stickers."),
-    ] = None,
-    max_minutes: Annotated[
-        float | None, typer.Option(min=0.01, help="Pause after this; run again to go on.")
-    ] = None,
-    budget_minutes: Annotated[
-        float | None,
-        typer.Option(min=0.01, help="End, with decayed rates, after this in all calls together."),
-    ] = None,
+    data: Data = None,
+    max_minutes: MaxMinutes = None,
+    budget_minutes: BudgetMinutes = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in all.")] = None,
     batch: Batch = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Frames seen at once.")] = None,
