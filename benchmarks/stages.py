@@ -122,7 +122,7 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     began = time.monotonic()
     world = StickerWorld(spec.world)
     lpips = LPIPS(args.lpips) if args.lpips.is_file() else None
-    judge = _Judge(lpips, args.lpips_every)
+    judge = Judge(lpips, args.lpips_every)
     comparisons = _comparisons(pipeline)
     captions = []
     for number in range(args.clips):
@@ -190,7 +190,7 @@ def _one_clip(
     world: StickerWorld,
     described: Description,
     seed: int,
-    judge: _Judge,
+    judge: Judge,
     comparisons: list[Comparison],
 ) -> None:
     spec = pipeline.spec
@@ -232,7 +232,7 @@ def _one_clip(
         comparison.add(TRUTH, judge(truth, rate, None, known))
 
 
-class _Judge:
+class Judge:
     """All measures of one clip."""
 
     def __init__(self, lpips: LPIPS | None, every: int) -> None:
@@ -299,7 +299,7 @@ def make_tables(comparison: Comparison) -> list[Table]:
     columns = ["", *(m.name for m in shown)]
     differences = []
     for method in (*comparison.standins, TRUTH):
-        cells = [_difference(m, ours[m.key], values[method].get(m.key)) for m in shown]
+        cells = [difference(m, ours[m.key], values[method].get(m.key)) for m in shown]
         differences.append([f"{comparison.stage} − {method}", *cells])
     return [
         Table(comparison.title, columns, rows, (clips,)),
@@ -312,7 +312,8 @@ def make_tables(comparison: Comparison) -> list[Table]:
     ]
 
 
-def _difference(m: Measure, ours: Iterable[float], other: Iterable[float] | None) -> str:
+def difference(m: Measure, ours: Iterable[float], other: Iterable[float] | None) -> str:
+    """Mean of ours minus the other's, paired, with its interval and what that says."""
     if other is None:
         return "–"
     pairs = np.subtract(list(ours), list(other))

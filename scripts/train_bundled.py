@@ -24,11 +24,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 # Minutes of each training on two CPU cores with AMX; a GPU needs a fraction.
-BUDGETS = {"space": 30.0, "base": 150.0, "bridge": 40.0, "refiner": 25.0, "distil": 45.0}
+BUDGETS = {
+    "space": 30.0, "base": 150.0, "bridge": 40.0, "refiner": 25.0,
+    "bridge-own": 30.0, "refiner-own": 25.0, "distil": 45.0,
+}  # fmt: skip
 # Appearance is learnt on single frames, twenty times cheaper than clips (model card).
 SPACE = {
     "muon_lr": "0.01", "adam_lr": "1.0e-3", "warmup": "50", "shift": "2.0", "sigma_std": "1.0",
 }  # fmt: skip
+# Bridge and refiner go on from what they learnt on the truth, on whole clips that the stages before
+# them made over (vidcascade.training.regenerate), with some true ones among them: batch and recipe.
+OWN = {
+    "bridge": (3, {"frames": "null", "crop": "64", "muon_lr": "0.006", "adam_lr": "1.0e-3"}),
+    "refiner": (2, {"frames": "null", "crop": "96", "muon_lr": "0.004", "adam_lr": "5.0e-4"}),
+}
+OWN_SHARE = "0.7"
 # Shares of the time for distillation: matching goes on from what consistency has learnt.
 DISTILLING = {"consistency": 0.55, "matching": 0.45}
 # At half the rate, and with a quarter of the former kept, which has no grid in flat areas.
@@ -37,6 +47,7 @@ EVALUATIONS: dict[str, tuple[str, ...]] = {
     "adherence": ("--clips", "48", "--seen", "16", "--wording", "8", "--binding", "9"),
     "distillation": ("--clips", "48"),
     "stages": ("--clips", "8"),
+    "gap": ("--clips", "8"),
     "generate": (),
 }
 
@@ -64,18 +75,27 @@ class Plan:
         self.stages = [stage.name for stage in self.spec.stages]
         if unknown := set(self.stages) - set(BUDGETS):
             raise SystemExit(f"{args.spec} has a stage {min(unknown)}, which has no budget here.")
-        trained = ["space", *self.stages]
+        # Stages that go on, on the work of those before them, and the names of these trainings.
+        self.owns = {stage: f"{stage}-own" for stage in self.stages[1:]}
+        trained = ["space", *self.stages, *self.owns.values()]
         if self.spec.stages[0].student is not None:
             trained.append("distil")
-        self.budgets: Mapping[str, float] = {n: getattr(args, f"{n}_minutes") for n in trained}
+        self.budgets: Mapping[str, float] = {
+            n: getattr(args, f"{n.replace('-', '_')}_minutes") for n in trained
+        }
+        self.owns = {stage: name for stage, name in self.owns.items() if self.budgets[name] > 0}
         self.weights = self.out / "weights"
+        # The cascade before its stages saw each other's work.
+        self.apart = self.out / "weights-apart"
         self.results = self.out / "results"
 
     def phases(self) -> list[Phase]:
         """What is to be done, in order."""
         base = "space" if self.budgets["space"] > 0 else None
         whole = self.stages == ["base", "bridge", "refiner"]
-        measured = [name for name in EVALUATIONS if whole or name != "stages"]
+        measured = [name for name in EVALUATIONS if whole or name not in ("stages", "gap")]
+        if whole and not self.owns:
+            measured.remove("gap")
         if "distil" not in self.budgets or self.budgets["distil"] <= 0:
             measured.remove("distillation")
         chosen = [
@@ -83,6 +103,7 @@ class Plan:
             Phase("space", lambda: self._train("space", "base", None, 64, 1, SPACE)),
             Phase("base", lambda: self._train("base", "base", base)),
             *(Phase(name, partial(self._train, name, name)) for name in self.stages[1:]),
+            *(Phase(name, partial(self._own, stage)) for stage, name in self.owns.items()),
             Phase("assemble", self._assemble),
             *([Phase("distil", self._distil)] if "distil" in self.budgets else []),
             *(Phase(f"measure-{name}", self._measure(name)) for name in measured),
@@ -129,6 +150,7 @@ class Plan:
         batch: int | None = None,
         frames: int | None = None,
         recipe: Mapping[str, str] | None = None,
+        previous: Sequence[Path] = (),
     ) -> None:
         minutes = str(self.budgets[name])
         command = ["train", stage, "--spec", self.args.spec, "--out", str(self.out / name)]
@@ -144,15 +166,38 @@ class Plan:
             command += ["--init", str(self._network(init, stage))]
         for key, value in (recipe or {}).items():
             command += ["--set", f"{key}={value}"]
+        for folder in previous:
+            command += ["--previous", str(folder)]
+        if previous:
+            command += ["--previous-share", OWN_SHARE]
         self._python("-m", "vidcascade", *command)
+
+    def _own(self, stage: str) -> None:
+        """Train a stage on, on what the finished stages before it make together."""
+        kind = self.spec.stage(stage).kind
+        batch, recipe = OWN[kind]
+        earlier = self.stages[: self.stages.index(stage)]
+        previous = [self._finished(name) for name in earlier]
+        name = self.owns[stage]
+        self._train(name, stage, stage, batch, None, recipe, previous)
+
+    def _finished(self, stage: str) -> Path:
+        """The last network of a stage."""
+        return self._network(self.owns.get(stage, stage), stage)
 
     def _network(self, name: str, stage: str) -> Path:
         return Path(self.out / name / stage / "network")
 
     def _assemble(self, student: Path | None = None) -> None:
-        command = ["assemble", str(self.weights), "--spec", self.args.spec, "--force"]
-        for stage in self.stages:
-            command += ["--network", f"{stage}={self._network(stage, stage)}"]
+        if self.owns:
+            networks = {stage: self._network(stage, stage) for stage in self.stages}
+            self._put_together(self.apart, networks, student)
+        self._put_together(self.weights, {s: self._finished(s) for s in self.stages}, student)
+
+    def _put_together(self, out: Path, networks: Mapping[str, Path], student: Path | None) -> None:
+        command = ["assemble", str(out), "--spec", self.args.spec, "--force"]
+        for stage, network in networks.items():
+            command += ["--network", f"{stage}={network}"]
         if student is not None:
             command += ["--student", f"base={student}"]
         self._python("-m", "vidcascade", *command)
@@ -178,6 +223,8 @@ class Plan:
         def act() -> None:
             self.results.mkdir(parents=True, exist_ok=True)
             given = ["--weights", str(self.weights), "--results", str(self.results)]
+            if name == "gap":
+                given[:2] = ["--before", str(self.apart), "--after", str(self.weights)]
             self._python("-m", f"benchmarks.{name}", *given, *EVALUATIONS[name])
 
         return act
@@ -185,6 +232,8 @@ class Plan:
     def _history(self) -> None:
         """What the trainings took, from their logs."""
         runs = {"space": ("base", 64), **{name: (name, None) for name in self.stages}}
+        for stage, name in self.owns.items():
+            runs[name] = (stage, OWN[self.spec.stage(stage).kind][0])
         command = ["-m", "benchmarks.training.history", "--results", str(self.results)]
         for name, (stage, batch) in runs.items():
             if self.budgets[name] > 0:

@@ -12,11 +12,14 @@ from tests.benchmarks.loading import load_script
 from vidcascade.cascade.pipeline import VidCascadePipeline
 
 main = load_script("train_bundled").main
-PHASES = ("space", "base", "bridge", "refiner", "assemble", "distil", "history", "report")
+PHASES = (
+    "space", "base", "bridge", "refiner", "bridge-own", "refiner-own", "assemble", "distil",
+    "history", "report",
+)  # fmt: skip
 ARGUMENTS = [
     "--spec", "tiny", "--workers", "0", "--space-minutes", "0.02", "--base-minutes", "0.03",
     "--bridge-minutes", "0.02", "--refiner-minutes", "0.02",
-    "--distil-minutes", "0.04",
+    "--bridge-own-minutes", "0.02", "--refiner-own-minutes", "0.02", "--distil-minutes", "0.04",
 ]  # fmt: skip
 
 
@@ -44,7 +47,13 @@ def test_a_cascade_is_trained_and_put_together(
     pipeline = VidCascadePipeline.from_pretrained(tmp_path / "weights")
     assert [stage.name for stage in pipeline.spec.stages] == ["base", "bridge", "refiner"]
     assert [stage.distilled for stage in pipeline.spec.stages] == [True, False, False]
-    assert "| space |" in (tmp_path / "RESULTS.md").read_text()
+    for row in ("| space |", "| bridge-own |", "| refiner-own |"):
+        assert row in (tmp_path / "RESULTS.md").read_text()
+    # Bridge and refiner went on from where they were, and what they were is kept to compare with.
+    name = "diffusion_pytorch_model.safetensors"
+    for stage, changed in (("base", False), ("bridge", True), ("refiner", True)):
+        files = [tmp_path / cascade / stage / name for cascade in ("weights", "weights-apart")]
+        assert (files[0].read_bytes() != files[1].read_bytes()) == changed, stage
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
     assert main(arguments) == 0
     after = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}

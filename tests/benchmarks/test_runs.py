@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import adherence, cascade_flicker, distillation, finetuning, stages
+from benchmarks import adherence, cascade_flicker, distillation, finetuning, gap, stages
 from tests.benchmarks.loading import load_script
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.registry import make_stage
@@ -174,6 +174,39 @@ def test_cascade_flicker_runs(
     again = json.loads((tmp_path / "cascade_flicker.json").read_text())
     assert again["data"] == result["data"]
     assert cascade_flicker.main([*arguments, "--clips", "1"]) == 2
+
+
+def test_the_gap_between_training_and_use(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same weights before and after: nothing changes, on any input."""
+    arguments = ["--before", str(folder), "--after", str(folder), "--results", str(tmp_path)]
+    arguments += ["--lpips", str(tmp_path / "none.safetensors"), "--clips", "2"]
+    assert gap.main(arguments) == 0
+    result = json.loads((tmp_path / "gap.json").read_text())
+    assert len(result["tables"]) == 3
+    for table in result["tables"]:
+        assert [row[0] for row in table["rows"]] == [
+            "the truth: before", "the truth: after", "after − before",
+            "made over: before", "made over: after", "after − before",
+            "samples: before", "samples: after", "after − before", "truth",
+        ]  # fmt: skip
+    for rows in result["data"].values():
+        for given, values in rows.items():
+            assert ("psnr" in values["after"]) == (given != "samples")
+            if given != "the truth":
+                assert values["after"] == values["before"]
+    # An untrained base paints grey over what it was given, which a bridge cannot mend.
+    bridged = result["data"]["The bridge, to 8 × 32²"]
+    assert np.mean(bridged["made over"]["after"]["psnr"]) < np.mean(
+        bridged["the truth"]["after"]["psnr"]
+    )
+    assert (tmp_path / "gap.png").stat().st_size > 1000
+    other = tmp_path / "other"
+    spec = CascadeSpec.load(folder / "spec.yaml")
+    VidCascadePipeline.from_spec(spec, seed=1).save_pretrained(other)
+    assert gap.main([*arguments[:2], "--after", str(other), *arguments[4:]]) == 2
+    assert "same base" in capsys.readouterr().err
 
 
 def test_paired_differences_say_what_is_better() -> None:

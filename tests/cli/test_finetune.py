@@ -7,7 +7,9 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import pytest
+import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from tests.training.conftest import counting_frames, tiny, write_metadata
 from vidcascade.cascade.assembling import assemble_cascade
@@ -89,6 +91,57 @@ def test_new_subjects_are_learnt_beside_the_old(
     assert (out / "base" / name).read_bytes() == stored
 
 
+def test_a_low_rank_change_is_added_to_the_weights(
+    command: Command, old: Path, few: Path, tmp_path: Path
+) -> None:
+    """Every matrix differs by a matrix of that rank, and nothing else does."""
+    name = "diffusion_pytorch_model.safetensors"
+    before = {k: v.float() for k, v in load_file(old / "base" / name).items()}
+
+    def change(place: str, *options: object) -> dict[str, Tensor]:
+        out = tmp_path / place
+        run = ("--run", tmp_path / "run", "--force")
+        code, _, err = command(
+            "finetune", few, "--weights", old, "--out", out, "--rank", 2, *run, *QUICK, *options
+        )
+        assert code == 0, err
+        after = load_file(out / "base" / name)
+        return {k: after[k].float() - before[k] for k in before}
+
+    whole = change("whole")
+    assert any(difference.any() for difference in whole.values())
+    for key, difference in whole.items():
+        if difference.ndim == 2:
+            # The rest is bfloat16's rounding of the sum.
+            rest = torch.linalg.svdvals(difference)[2:].norm()
+            assert rest <= 2**-8 * (before[key] + difference).norm(), key
+        else:
+            assert not difference.any(), key
+    # The run is finished: its result is only mixed anew.
+    half = change("half", "--keep", 0.5)
+    for key, difference in whole.items():
+        close = 2**-7 * (before[key].abs().max() + difference.abs().max())
+        assert torch.allclose(half[key], difference / 2, atol=float(close)), key
+    assert sum(float(d.norm()) for d in half.values()) < 0.8 * sum(
+        float(d.norm()) for d in whole.values()
+    )
+
+
+def test_all_weights_can_be_mixed_with_the_old_ones(
+    command: Command, old: Path, few: Path, tmp_path: Path
+) -> None:
+    name = "diffusion_pytorch_model.safetensors"
+    before = load_file(old / "base" / name)
+    norms = []
+    for keep in (0.0, 0.9):
+        out, run = tmp_path / f"{keep}", ("--run", tmp_path / "run", "--keep", keep)
+        code, _, err = command("finetune", few, "--weights", old, "--out", out, *run, *QUICK)
+        assert code == 0, err
+        after = load_file(out / "base" / name)
+        norms.append(sum(float((after[k].float() - before[k].float()).norm()) for k in before))
+    assert 0 < norms[1] < 0.5 * norms[0]
+
+
 @pytest.mark.filterwarnings("ignore:no stickers")
 def test_what_is_known_is_not_forgotten_unasked(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the stickers only solids could be mixed in, and the stickers would be forgotten."""
@@ -110,6 +163,9 @@ def test_errors_are_sentences(command: Command, old: Path, few: Path, tmp_path: 
         ((few, "--weights", old, *out, "--stage", "middle"), "no stage 'middle'", 2),
         ((few, "--weights", old, *out, "--share", "0"), "must be in (0, 1]", 2),
         ((tmp_path / "nothing", "--weights", old, *out), "is not a folder", 2),
+        ((few, "--weights", old, *out, "--rank", "0"), "--rank", 2),
+        ((few, "--weights", old, *out, "--rank", "5000"), "no matrix of the network has room", 2),
+        ((few, "--weights", old, *out, "--keep", "1.5"), "--keep", 2),
     ):
         code, _, err = command("finetune", *wrong)
         assert code == status, err

@@ -106,6 +106,40 @@ def test_an_untrained_bridge_shows_the_clip_again(frames: int) -> None:
     assert 0 < error < 0.25 * batch.previous.var()
 
 
+def test_what_the_stage_before_is_given_can_be_made_over_too() -> None:
+    """An untrained base paints grey, and a bridge that is given grey makes grey."""
+    regenerate, batch, text = made("refiner", 1.0)
+    spec = tiny("refiner")
+    torch.manual_seed(0)
+    network = make_stage(spec.stages[0]).build_network(384)
+    regenerate.earlier = Regenerator(spec, "bridge", network, 1.0, text)  # type: ignore[arg-type]
+    assert batch.previous is not None
+    shown = batch.previous.std()
+    out = regenerate.regenerate(batch.previous, batch.captions, batch.positions, seeded())
+    assert out.std() < 0.2 * shown
+    regenerate.earlier = None
+    out = regenerate.regenerate(batch.previous, batch.captions, batch.positions, seeded())
+    assert out.std() > 0.7 * shown
+
+
+def test_networks_of_all_stages_before_are_read(tmp_path: Path) -> None:
+    spec = tiny("refiner")
+    folders = []
+    for stage in spec.stages[:2]:
+        folders.append(tmp_path / stage.name)
+        make_stage(stage).build_network(384).save_pretrained(folders[-1])
+    where: tuple[Any, ...] = (None, 384, torch.device("cpu"))
+    one = Regenerator.open(spec, "refiner", folders[1:], 0.5, *where)
+    assert one.earlier is None
+    both = Regenerator.open(spec, "refiner", folders, 0.5, *where)
+    assert both.share == 0.5
+    assert both.earlier is not None
+    assert both.earlier.before.spec.name == "base"
+    assert both.earlier.share == 1.0
+    with pytest.raises(UsageError, match="no stage before base"):
+        Regenerator.open(spec, "refiner", [folders[0], *folders], 0.5, *where)
+
+
 def test_a_base_is_told_each_frames_place(monkeypatch: pytest.MonkeyPatch) -> None:
     regenerate, batch, _ = made("bridge", 1.0)
     seen: list[Tensor] = []
@@ -121,7 +155,7 @@ def test_a_base_is_told_each_frames_place(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_it_needs_a_stage_before_and_its_network(tmp_path: Path) -> None:
-    settings = RunSettings(tmp_path / "run", workers=0, previous=tmp_path)
+    settings = RunSettings(tmp_path / "run", workers=0, previous=(tmp_path,))
     with pytest.raises(UsageError, match="leave out --previous"):
         train_stage(tiny("base", steps=1), "base", settings)
     with pytest.raises(VidCascadeError, match="incomplete or damaged"):
@@ -133,7 +167,7 @@ def test_a_run_on_previous_work_repeats_itself(tmp_path: Path) -> None:
     train_stage(tiny("bridge", steps=1), "bridge", RunSettings(tmp_path / "b", **quick))  # type: ignore[arg-type]
     texts = []
     for name in ("one", "two"):
-        settings = RunSettings(tmp_path / name, previous=tmp_path / "b" / "network", **quick)  # type: ignore[arg-type]
+        settings = RunSettings(tmp_path / name, previous=(tmp_path / "b" / "network",), **quick)  # type: ignore[arg-type]
         train_stage(tiny("refiner", steps=2), "refiner", settings)
         rows = (tmp_path / name / "log.csv").read_text().splitlines()[1:]
         texts.append([row.split(",")[2] for row in rows])

@@ -35,6 +35,13 @@ def finetune(
     batch: Batch = None,
     muon_lr: Annotated[float | None, typer.Option(help="Rate of the matrices.")] = None,
     adam_lr: Annotated[float | None, typer.Option(help="Rate of everything else.")] = None,
+    rank: Annotated[
+        int | None,
+        typer.Option(min=1, help="Learn a low-rank change (LoRA) instead of all of the weights."),
+    ] = None,
+    keep: Annotated[
+        float, typer.Option(min=0.0, max=0.99, help="Share of the old weights in the result.")
+    ] = 0.0,
     run: Annotated[
         Path | None, typer.Option(help="Folder of checkpoints and logs; default: OUT-run.")
     ] = None,
@@ -63,7 +70,7 @@ def finetune(
     logging.set_verbosity_error()  # diffusers says much about casts that are meant
     with plain_warnings():
         folder, spec = finetuning.prepare(
-            weights, stage, batch=batch, muon_lr=muon_lr, adam_lr=adam_lr
+            weights, stage, rank, batch=batch, muon_lr=muon_lr, adam_lr=adam_lr
         )
         out = out.absolute()
         check_parent(out)
@@ -77,6 +84,8 @@ def finetune(
             workers=workers, seed=seed, compile=compile_, budget_minutes=minutes,
         )  # fmt: skip
         sheets = SheetWriter(spec, stage, place, new) if sheet_every else None
-        finetuning.finetune(folder, spec, stage, source, settings, out, report, sheets, force)
+        finetuning.finetune(
+            folder, spec, stage, source, settings, out, report, sheets, force, rank, keep
+        )
     if is_main():
         typer.echo(f"Cascade: {out}")

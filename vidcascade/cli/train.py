@@ -47,8 +47,11 @@ def train(
     ] = None,
     init: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
     previous: Annotated[
-        Path | None,
-        typer.Option(help="Network of the stage before: train on clips that it made over."),
+        list[Path] | None,
+        typer.Option(
+            help="Network of the stage before: train on clips that it made over; repeated for a "
+            "refiner, base first: on what base and bridge made over together."
+        ),
     ] = None,
     previous_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of such clips, with --previous.")
@@ -86,7 +89,7 @@ def train(
             list_skipped(source.folder.skipped, len(source.folder.entries))
         settings = RunSettings(
             folder, max_minutes, sheet_every, save_every, log_every, workers, init, seed,
-            previous, previous_share, compile_, budget_minutes,
+            tuple(previous or ()), previous_share, compile_, budget_minutes,
         )  # fmt: skip
         sheets = SheetWriter(loaded, stage, folder, source) if sheet_every else None
         weights = train_stage(loaded, stage, settings, report, sheets, source)

@@ -135,7 +135,8 @@ def draw_motion(
         )
     if kind == "spin":
         rate = max(0.35 + 0.35 * a, 0.7 / duration)
-        return Motion(kind, duration, x=x, y=y, rate=rate, phase=math.tau * c, sign=sign)
+        # From nearly upright, as a sticker lies when it begins to turn.
+        return Motion(kind, duration, x=x, y=y, rate=rate, tilt=tilt, sign=sign)
     if kind == "swing":
         rate = max(0.45 + 0.3 * a, 0.9 / duration)
         length = (0.3 + 0.12 * b) * room

@@ -17,9 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+_BLOCKS = 64  # that are compiled, at most; others run as they are
+
 __all__ = [
     "LowRank",
     "add_low_rank",
+    "allow_compiling",
     "fingerprint",
     "low_rank_state",
     "merge_low_rank",
@@ -62,6 +65,15 @@ def add_low_rank(network: nn.Module, rank: int) -> None:
     for module in chosen:
         rows, columns = cast("Tensor", module.weight).shape
         parametrize.register_parametrization(module, "weight", LowRank(rows, columns, rank))
+
+
+def allow_compiling() -> None:
+    """Let torch.compile take networks that :func:`add_low_rank` changed.
+
+    A matrix with a change is a class of its own, so every block is compiled by itself.
+    """
+    limits = torch._dynamo.config
+    limits.recompile_limit = max(limits.recompile_limit, _BLOCKS)
 
 
 def low_rank_state(network: nn.Module) -> dict[str, Tensor]:

@@ -32,7 +32,13 @@ from vidcascade.diffusion.flow_matching import add_noise, training_sigmas, veloc
 from vidcascade.diffusion.guidance import Guidance
 from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
-from vidcascade.nn.low_rank import add_low_rank, fingerprint, low_rank_state, set_low_rank
+from vidcascade.nn.low_rank import (
+    add_low_rank,
+    allow_compiling,
+    fingerprint,
+    set_low_rank,
+)
+from vidcascade.training.averages import averaged_changes
 from vidcascade.training.dataset import Example
 from vidcascade.training.draws import Draws
 from vidcascade.training.logs import Progress
@@ -40,8 +46,6 @@ from vidcascade.training.objective import TextCache
 from vidcascade.training.sources import ClipSource
 from vidcascade.training.trainer import RunSettings, SheetMaker, StageRun
 from vidcascade.video.atomic import atomic_path
-
-BLOCKS = 64  # that are compiled, at most; others run as they are
 
 
 class Teaching(nn.Module):
@@ -249,9 +253,7 @@ class _Distillation(StageRun):
         taught = stage.model_copy(update={"training": student.training})
         stages = tuple(taught if s is stage else s for s in spec.stages)
         if settings.compile:
-            # A matrix with a change is a class of its own, so every block is compiled by itself.
-            limits = torch._dynamo.config
-            limits.recompile_limit = max(limits.recompile_limit, BLOCKS)
+            allow_compiling()
         super().__init__(spec.model_copy(update={"stages": stages}), stage.name, settings, source)
         self.teaching.place(self.accelerator.device)
         if self.is_main:
@@ -330,15 +332,10 @@ class _Distillation(StageRun):
         save_student(path, self._averages(), self.fingerprint)
 
     def _averages(self) -> dict[str, Tensor]:
-        self.ema.store(self.trained)
-        try:
-            self.ema.copy_to(self.trained)
-            state = low_rank_state(self.teaching.student)
-            if self.keep == 0.0:
-                return {name: tensor.clone() for name, tensor in state.items()}
-            return {
-                name: torch.lerp(tensor, self.first[name].to(tensor), self.keep)
-                for name, tensor in state.items()
-            }
-        finally:
-            self.ema.restore(self.trained)
+        state = averaged_changes(self.teaching.student, self.ema, self.trained)
+        if self.keep == 0.0:
+            return state
+        return {
+            name: torch.lerp(tensor, self.first[name].to(tensor), self.keep)
+            for name, tensor in state.items()
+        }

@@ -7,6 +7,7 @@ work is local and knows no subjects.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable
@@ -15,40 +16,51 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
+from torch import nn
 
 from vidcascade.cascade.assembling import assemble_cascade
 from vidcascade.cascade.spec import CascadeSpec
-from vidcascade.cascade.weights import resolve_weights, verify_checksums
+from vidcascade.cascade.weights import load_network, resolve_weights, verify_checksums
 from vidcascade.data.folder import METADATA
 from vidcascade.data.known import new_words
 from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.nn.denoiser import SpaceTimeDenoiser
+from vidcascade.nn.low_rank import add_low_rank, allow_compiling, merge_low_rank
+from vidcascade.training.averages import averaged_changes
 from vidcascade.training.logs import Progress
 from vidcascade.training.processes import process_state
 from vidcascade.training.sources import FolderSource, MixedSource, WorldSource
-from vidcascade.training.trainer import ENDLESS, RunSettings, SheetMaker, train_stage
+from vidcascade.training.trainer import ENDLESS, RunSettings, SheetMaker, StageRun
 from vidcascade.video.atomic import check_parent, check_replaceable
 
 # A quarter of the rates that the bundled weights were trained with, and a shorter average, which
 # must not be made of the old weights at the end of a short run.
 RATES = {"muon_lr": 0.002, "adam_lr": 4e-4, "warmup": 30, "ema": 0.99, "steps": ENDLESS}
+# A low-rank change starts at nothing, and all of it is one optimiser's.
+LOW_RANK_RATES = RATES | {"muon_lr": 0.0, "adam_lr": 1e-3}
 MOST_WORDS, LONGEST_WORD = 500, 40  # of what the new captions add, kept in the spec
 _DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 
 
-def prepare(weights: str | Path, stage: str, **recipe: object) -> tuple[Path, CascadeSpec]:
+def prepare(
+    weights: str | Path, stage: str, rank: int | None = None, **recipe: object
+) -> tuple[Path, CascadeSpec]:
     """The folder of a cascade's weights, and its spec with a recipe for finetuning one stage.
 
     Args:
         weights: folder, bundled name or hub id.
         stage: the stage's name.
-        recipe: training settings that differ from :data:`RATES` and the spec; None changes nothing.
+        rank: of the change that is learnt; None is all of the weights.
+        recipe: training settings that differ from :data:`RATES` (:data:`LOW_RANK_RATES`) and the
+            spec; None changes nothing.
 
     Raises:
         UsageError: no such weights, stage or setting.
     """
     folder = resolve_weights(weights)
     spec = CascadeSpec.load(folder / "spec.yaml")
-    chosen = RATES | {k: v for k, v in recipe.items() if v is not None}
+    rates = RATES if rank is None else LOW_RANK_RATES
+    chosen = rates | {k: v for k, v in recipe.items() if v is not None}
     return folder, spec.with_recipe(stage, **chosen)
 
 
@@ -88,6 +100,8 @@ def finetune(
     report: Callable[[Progress], None] = lambda line: None,
     sheet: SheetMaker | None = None,
     overwrite: bool = False,
+    rank: int | None = None,
+    keep: float = 0.0,
 ) -> Path:
     """Train one stage on from ``weights`` and write the whole cascade to ``out``.
 
@@ -101,23 +115,31 @@ def finetune(
         report: gets the training's lines.
         sheet: draws samples, as in :func:`~vidcascade.training.trainer.train_stage`.
         overwrite: replace ``out``.
+        rank: learn a change of each matrix of this rank (LoRA, Hu et al. 2022), and add it to the
+            weights in the end; None trains all of the weights.
+        keep: share of the old weights in the result, in [0, 1): the mean of what was and what was
+            learnt forgets less than it loses of the new (Wortsman et al. 2022).
 
     Returns:
         ``out``.
 
     Raises:
-        UsageError: ``out`` exists and is not to be replaced, or the run's folder holds a run on
-            other weights, clips or settings.
+        UsageError: ``out`` exists and is not to be replaced, the run's folder holds a run on other
+            weights, clips or settings, or a rank or share that cannot be.
         VidCascadeError: as :func:`~vidcascade.training.trainer.train_stage`.
     """
     check_parent(out)
     check_replaceable(out, overwrite)
+    if not 0.0 <= keep < 1.0:
+        raise UsageError(f"The share of old weights to keep must be in [0, 1), not {keep:g}.")
+    if rank is not None and rank < 1:
+        raise UsageError(f"The rank must be at least 1, not {rank}.")
     state = process_state()  # accelerate launch may have started several processes
     if state.is_main_process:
-        _claim(settings.out, _identity(weights, spec, stage, source, settings))
+        _claim(settings.out, _identity(weights, spec, stage, source, settings, rank))
     state.wait_for_everyone()
     run = replace(settings, init=weights / stage)
-    trained = train_stage(spec, stage, run, report, sheet, source)
+    trained = _Tuning(spec, stage, run, source, rank, keep).complete(report, sheet)
     if state.is_main_process:
         networks = {s.name: trained if s.name == stage else weights / s.name for s in spec.stages}
         kept = _with_words(CascadeSpec.load(weights / "spec.yaml"), source.new)
@@ -127,9 +149,51 @@ def finetune(
     return out
 
 
+class _Tuning(StageRun):
+    """A run that goes on from a stage's weights, and gives back weights of the same kind."""
+
+    def __init__(
+        self, spec: CascadeSpec, stage: str, settings: RunSettings, source: MixedSource,
+        rank: int | None, keep: float,
+    ) -> None:  # fmt: skip
+        self.rank_of_change, self.keep = rank, keep
+        if rank is not None and settings.compile:
+            allow_compiling()
+        super().__init__(spec, stage, settings, source)
+
+    def build(self) -> nn.Module:
+        """See :meth:`StageRun.build`."""
+        network = self._old()
+        if self.rank_of_change is not None:
+            try:
+                add_low_rank(network, self.rank_of_change)
+            except ValueError as error:
+                raise UsageError(f"--rank {self.rank_of_change}: {error}.") from None
+        return network
+
+    def averaged(self) -> SpaceTimeDenoiser:
+        """See :meth:`StageRun.averaged`."""
+        old = self._old()
+        if self.rank_of_change is None:
+            new = super().averaged()
+        else:
+            new = copy.deepcopy(old)
+            merge_low_rank(new, averaged_changes(self.network, self.ema, self.trained))
+        with torch.no_grad():
+            for parameter, before in zip(new.parameters(), old.parameters(), strict=True):
+                parameter.lerp_(before, self.keep)
+        return new.eval()
+
+    def _old(self) -> SpaceTimeDenoiser:
+        assert self.settings.init is not None
+        with torch.random.fork_rng(devices=[]):
+            return load_network(self.settings.init, self.rule, self.text_width)
+
+
 def _identity(
-    weights: Path, spec: CascadeSpec, stage: str, source: MixedSource, settings: RunSettings
-) -> str:
+    weights: Path, spec: CascadeSpec, stage: str, source: MixedSource, settings: RunSettings,
+    rank: int | None,
+) -> str:  # fmt: skip
     """What makes two runs the same one; how long they last does not."""
     folder = source.new.folder
     listed = hashlib.sha256((folder.folder / METADATA).read_bytes())
@@ -140,6 +204,7 @@ def _identity(
         "clips": listed.hexdigest(),
         "share": source.share,
         "seed": settings.seed,
+        "rank": rank,
         "recipe": spec.stage(stage).training.model_dump(mode="json"),
     })  # fmt: skip
 

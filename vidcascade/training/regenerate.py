@@ -4,13 +4,16 @@ In a cascade a bridge or refiner is fed what the stage before makes, with that n
 mistakes, and one that has only seen shrunken truth passes them on. Its samples from noise cannot
 teach better, since no target belongs to them. So the truth is shrunk to the previous stage's size,
 noised to a middling σ and denoised again by that stage's network (Meng et al. 2022, "SDEdit"): the
-result has the network's handwriting and still shows the clip, and the target fits it.
+result has the network's handwriting and still shows the clip, and the target fits it. A bridge or
+refiner is simply run: its input keeps its output to the clip. Its own input may be made over too,
+so that a refiner learns on what base and bridge together make.
 
 It is done while training, with a fixed network, for a share of each batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +31,8 @@ from vidcascade.training.dataset import Example
 from vidcascade.training.draws import Draws
 from vidcascade.training.objective import TextCache
 
-SIGMAS = (0.2, 0.6)  # below, nothing would change; above, the clip becomes another one
+# Below, nothing would change; above, the clip becomes another one. Few-step samplers end up here.
+SIGMAS = (0.3, 0.75)
 MAX_STEPS = 3
 
 
@@ -41,6 +45,7 @@ class Regenerator:
         network: of the stage before.
         share: probability that an example is replaced, in [0, 1].
         text: captions to token states, for a previous network that reads text.
+        earlier: re-generates what the stage before is given; None gives it the truth.
     """
 
     def __init__(
@@ -50,13 +55,14 @@ class Regenerator:
         network: SpaceTimeDenoiser,
         share: float,
         text: TextCache | None = None,
+        earlier: Regenerator | None = None,
     ) -> None:
         index = _index_with_previous(spec, stage_name)
         self.rule = make_stage(spec.stages[index])
         self.before = make_stage(spec.stages[index - 1])
         self.older = spec.stages[index - 2] if index > 1 else None
         self.network = network.eval().requires_grad_(False)
-        self.share = share
+        self.share, self.earlier = share, earlier
         self.text = text if self.before.spec.network.text else None
 
     @classmethod
@@ -64,21 +70,34 @@ class Regenerator:
         cls,
         spec: CascadeSpec,
         stage_name: str,
-        folder: Path,
+        folders: Sequence[Path],
         share: float,
         text: TextCache | None,
         text_width: int | None,
         device: torch.device,
     ) -> Regenerator:
-        """Load the previous stage's network from a folder that its training wrote.
+        """Load networks from folders that their training wrote.
+
+        Args:
+            folders: of the stage before, the last one; of the stages before that, in the cascade's
+                order, if their work is to be what it is given.
+            spec, stage_name, share, text: see the class.
+            text_width: of the text encoder's states.
+            device: where the networks run.
 
         Raises:
-            UsageError: a stage that has none before it.
+            UsageError: more networks than there are stages before this one.
             VidCascadeError: weights that are damaged or of another network.
         """
         before = make_stage(spec.stages[_index_with_previous(spec, stage_name) - 1])
-        network = load_network(folder, before, text_width).to(device)
-        return cls(spec, stage_name, network, share, text)
+        earlier = None
+        if len(folders) > 1:
+            # What is given to a stage is its own affair: all of it is made over.
+            earlier = cls.open(
+                spec, before.spec.name, folders[:-1], 1.0, text, text_width, device
+            )  # fmt: skip
+        network = load_network(folders[-1], before, text_width).to(device)
+        return cls(spec, stage_name, network, share, text, earlier)
 
     @torch.no_grad()
     def __call__(self, batch: Example, draws: Draws) -> Example:
@@ -119,39 +138,40 @@ class Regenerator:
     def regenerate(
         self, truth: Tensor, captions: list[str], positions: Tensor, draws: Draws
     ) -> Tensor:
-        """Noise and denoise clips of the previous stage, without guidance.
+        """Clips as the previous stage makes them: a base's are noised and denoised, unguided.
 
         Args:
             truth: (B, n, 3, h, w) in [-1, 1] at the previous stage's size, on the CPU.
             captions: one for each.
             positions: of the frames in the previous stage's clip, (B, n).
-            draws: for σ, the number of steps and the noise.
+            draws: for the noise, and a base's σ and number of steps.
 
         Returns:
             The same shape in [-1, 1], on the CPU.
         """
         device, count, frames = self.network.device, *truth.shape[:2]
-        low, high = SIGMAS
-        sigma = low + (high - low) * draws.uniform()
-        steps = 1 + (MAX_STEPS * draws.uniform()).long()
         given: Conditioning | None = None
         level = torch.full((count,), self.before.spec.noise_augmentation)
         if self.older is not None:
             truth, positions = _whole_timeline(truth, positions, self.before)
-            source = truth[:, ::2] if self.before.spec.kind == "bridge" else truth
-            source = resize(source, self.older.size, "area")
-            own = draws.normal(*source.shape[1:])
-            given = self.before.condition(source, level, own).to(device)
+            given = self._given(truth, captions, positions, level, draws).to(device)
         states = mask = None
         if self.text is not None:
             states, mask = (tensor.to(device) for tensor in self.text(captions))
         noise = draws.normal(*truth.shape[1:]).to(device)
-        clean = truth.to(device)
-        sigma, level, positions = sigma.to(device), level.to(device), positions.to(device)
-        # A refiner is never run above its truncated start.
-        if self.before.spec.kind == "refiner":
-            sigma = sigma.clamp(max=self.before.spec.start_sigma)
-        current = add_noise(clean, noise, sigma)
+        if given is None:
+            low, high = SIGMAS
+            sigma = (low + (high - low) * draws.uniform()).to(device)
+            steps = 1 + (MAX_STEPS * draws.uniform()).long()
+            current = add_noise(truth.to(device), noise, sigma)
+        else:
+            start = self.before.start(given)
+            sigma = torch.full((count,), 1.0, device=device)
+            if start is not None:
+                sigma = sigma * self.before.spec.start_sigma
+            current = noise if start is None else add_noise(start, noise, sigma)
+            steps = torch.full((count,), min(self.before.spec.steps, MAX_STEPS))
+        level, positions = level.to(device), positions.to(device)
         for number in range(MAX_STEPS):
             on = torch.nonzero(steps > number)[:, 0]  # those that are not at their end
             if not len(on):
@@ -168,6 +188,18 @@ class Regenerator:
             # Euler along the flow: at σ = 0 this is x.
             current[rows] = x + per_sample(there / here, x) * (current[rows] - x)
         return current[:, :frames].float().clamp(-1, 1).cpu()
+
+    def _given(
+        self, truth: Tensor, captions: list[str], positions: Tensor, level: Tensor, draws: Draws
+    ) -> Conditioning:
+        """What the stage before is given where it makes ``truth``, a whole timeline."""
+        assert self.older is not None
+        source = truth[:, ::2] if self.before.spec.kind == "bridge" else truth
+        source = resize(source, self.older.size, "area")
+        if self.earlier is not None:
+            places = self.earlier._previous_positions(positions)
+            source = self.earlier.regenerate(source, captions, places, draws)
+        return self.before.condition(source, level, draws.normal(*source.shape[1:]))
 
 
 def _whole_timeline(truth: Tensor, positions: Tensor, before: Stage) -> tuple[Tensor, Tensor]:

@@ -65,7 +65,8 @@ class RunSettings:
         workers: processes that draw examples.
         init: folder of weights to start from.
         seed: of examples and noise.
-        previous: folder of the stage before's network, whose re-generations become inputs.
+        previous: folder of the stage before's network, whose re-generations become inputs; with
+            those of stages before it in front, its own inputs are re-generated too.
         previous_share: probability that an example has such an input.
         compile: compile the network's blocks (torch.compile), which takes a minute at the start
             and a C++ compiler.
@@ -79,7 +80,7 @@ class RunSettings:
     workers: int = 1
     init: Path | None = None
     seed: int = 0
-    previous: Path | None = None
+    previous: tuple[Path, ...] = ()
     previous_share: float = 0.5
     compile: bool = False
     budget_minutes: float | None = None
@@ -142,13 +143,13 @@ class StageRun:
         set_seed(settings.seed)
         text = None
         self.text_width: int | None = None
-        if stage.network.text or settings.previous is not None:
+        if stage.network.text or settings.previous:
             encoder = build_text_encoder(spec.text.encoder, spec.text.max_tokens).to(device)
             self.text_width, text = encoder.width, TextCache(encoder)
         self.text = text if stage.network.text else None
         self.network = self.build()
         self.regenerate = None
-        if settings.previous is not None:
+        if settings.previous:
             self.regenerate = Regenerator.open(
                 spec, stage_name, settings.previous, settings.previous_share,
                 text, self.text_width, device,
