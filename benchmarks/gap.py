@@ -104,14 +104,16 @@ def run(pipelines: Mapping[str, VidCascadePipeline], args: argparse.Namespace) -
         table.show()
     args.results.mkdir(parents=True, exist_ok=True)
     clips, labels = comparing.sheet
-    iio.imwrite(args.results / "gap.png", contact_sheet(clips, labels))
+    sheet = contact_sheet(clips, labels)
+    half = cv2.resize(sheet, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    iio.imwrite(args.results / "gap.png", half)
     save_result(
         "gap",
         "Bridge and refiner on true inputs and on the cascade's own",
         f"python -m benchmarks.gap --before {Path(args.before).name} --clips {args.clips}",
         {
+            "weight_hashes": after.weight_hashes,
             "before": before.weight_hashes,
-            "after": after.weight_hashes,
             "clips": args.clips,
             "lpips": lpips is not None,
             "lpips_every": args.lpips_every,
