@@ -108,8 +108,8 @@ def run(args: argparse.Namespace) -> None:
     save_result(
         "finetuning",
         "Finetuning on a new subject",
-        f"python -m benchmarks.finetuning --subject {args.subject} --minutes {args.minutes:g}"
-        + options,
+        f"python -m benchmarks.finetuning --subject {args.subject} --minutes {args.minutes:g} "
+        f"--clips {args.clips} --new {args.new}{options}",
         {
             "weights": Path(args.weights).name,
             "weight_hashes": before.weight_hashes,

@@ -134,7 +134,7 @@ def test_all_weights_can_be_mixed_with_the_old_ones(
     before = load_file(old / "base" / name)
     norms = []
     for keep in (0.0, 0.9):
-        out, run = tmp_path / f"{keep}", ("--run", tmp_path / "run", "--keep", keep)
+        out, run = tmp_path / f"{keep}", ("--run", tmp_path / "run", "--keep", keep, "--rank", 0)
         code, _, err = command("finetune", few, "--weights", old, "--out", out, *run, *QUICK)
         assert code == 0, err
         after = load_file(out / "base" / name)
@@ -163,7 +163,7 @@ def test_errors_are_sentences(command: Command, old: Path, few: Path, tmp_path: 
         ((few, "--weights", old, *out, "--stage", "middle"), "no stage 'middle'", 2),
         ((few, "--weights", old, *out, "--share", "0"), "must be in (0, 1]", 2),
         ((tmp_path / "nothing", "--weights", old, *out), "is not a folder", 2),
-        ((few, "--weights", old, *out, "--rank", "0"), "--rank", 2),
+        ((few, "--weights", old, *out, "--rank", "-1"), "--rank", 2),
         ((few, "--weights", old, *out, "--rank", "5000"), "no matrix of the network has room", 2),
         ((few, "--weights", old, *out, "--keep", "1.5"), "--keep", 2),
     ):

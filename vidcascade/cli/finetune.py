@@ -36,9 +36,8 @@ def finetune(
     muon_lr: Annotated[float | None, typer.Option(help="Rate of the matrices.")] = None,
     adam_lr: Annotated[float | None, typer.Option(help="Rate of everything else.")] = None,
     rank: Annotated[
-        int | None,
-        typer.Option(min=1, help="Learn a low-rank change (LoRA) instead of all of the weights."),
-    ] = None,
+        int, typer.Option(min=0, help="Of the change that is learnt (LoRA); 0: all weights.")
+    ] = 16,
     keep: Annotated[
         float, typer.Option(min=0.0, max=0.99, help="Share of the old weights in the result.")
     ] = 0.0,
@@ -70,7 +69,7 @@ def finetune(
     logging.set_verbosity_error()  # diffusers says much about casts that are meant
     with plain_warnings():
         folder, spec = finetuning.prepare(
-            weights, stage, rank, batch=batch, muon_lr=muon_lr, adam_lr=adam_lr
+            weights, stage, rank or None, batch=batch, muon_lr=muon_lr, adam_lr=adam_lr
         )
         out = out.absolute()
         check_parent(out)
@@ -85,7 +84,7 @@ def finetune(
         )  # fmt: skip
         sheets = SheetWriter(spec, stage, place, new) if sheet_every else None
         finetuning.finetune(
-            folder, spec, stage, source, settings, out, report, sheets, force, rank, keep
+            folder, spec, stage, source, settings, out, report, sheets, force, rank or None, keep
         )
     if is_main():
         typer.echo(f"Cascade: {out}")
