@@ -1,9 +1,10 @@
-"""Two processes on half a batch each learn what one learns on the whole of it."""
+"""Two processes on half a batch each learn what one learns on the whole of it, sharded or not."""
 
 from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,22 +14,26 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from safetensors.torch import load_file
 
 pytestmark = pytest.mark.slow
 
-CONFIG = Path(__file__).parents[2] / "configs" / "accelerate" / "node.yaml"
+CONFIGS = Path(__file__).parents[2] / "configs" / "accelerate"
+CONFIG_NAMES = ("node", "fsdp")
 COMMAND = [
     "-m", "vidcascade", "train", "base", "--spec", "tiny", "--batch", "4", "--set", "warmup=2",
     "--log-every", "1", "--sheet-every", "0", "--workers", "0",
 ]  # fmt: skip
 
 
-def launch(out: Path, processes: int, steps: int, *more: str) -> subprocess.Popen[bytes]:
+def launch(
+    out: Path, processes: int, steps: int, *more: str, config: str = "node"
+) -> subprocess.Popen[bytes]:
     """The same command, alone or under ``accelerate launch``."""
     front = [sys.executable]
     if processes > 1:
         front += [
-            "-m", "accelerate.commands.launch", "--config_file", str(CONFIG),
+            "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / f"{config}.yaml"),
             "--num_processes", str(processes), "--main_process_port", "0",
         ]  # fmt: skip
     arguments = [*COMMAND, "--out", str(out), "--steps", str(steps), *more]
@@ -57,13 +62,21 @@ def losses(out: Path) -> list[float]:
 
 def test_two_processes_have_the_losses_of_one(tmp_path: Path) -> None:
     finish(launch(tmp_path / "one", 1, 5), 1)
-    finish(launch(tmp_path / "two", 2, 5), 2)
-    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-3)
+    for config in CONFIG_NAMES:
+        finish(launch(tmp_path / config, 2, 5, config=config), 2)
+        assert losses(tmp_path / config) == pytest.approx(losses(tmp_path / "one"), rel=1e-3)
+        for name in ("checkpoint/network", "checkpoint/ema", "network/diffusion_pytorch_model"):
+            one, two = (
+                load_file(tmp_path / run / "base" / f"{name}.safetensors")
+                for run in ("one", config)
+            )
+            torch.testing.assert_close(two, one, rtol=0, atol=1e-4)
 
 
-def test_a_killed_worker_costs_the_steps_since_the_checkpoint(tmp_path: Path) -> None:
-    steps = 40
-    process = launch(tmp_path / "parts", 2, steps, "--save-every", "3")
+@pytest.mark.parametrize("config", CONFIG_NAMES)
+def test_a_killed_worker_costs_the_steps_since_the_checkpoint(config: str, tmp_path: Path) -> None:
+    steps = 24
+    process = launch(tmp_path / "parts", 2, steps, "--save-every", "3", config=config)
     clock = tmp_path / "parts" / "base" / "checkpoint" / "clock.json"
     end = time.monotonic() + 200
     while not clock.is_file() and process.poll() is None and time.monotonic() < end:
@@ -73,9 +86,12 @@ def test_a_killed_worker_costs_the_steps_since_the_checkpoint(tmp_path: Path) ->
     assert process.returncode != 0
     state = torch.load(clock.with_name("state.pt"), weights_only=True)
     assert 0 < state["step"] < steps
-    finish(launch(tmp_path / "parts", 2, steps, "--save-every", "3"), 2)
-    finish(launch(tmp_path / "whole", 2, steps, "--save-every", "0"), 2)
-    assert losses(tmp_path / "parts") == pytest.approx(losses(tmp_path / "whole"), rel=1e-3)
+    shutil.copytree(tmp_path / "parts", tmp_path / "alone")
+    finish(launch(tmp_path / "parts", 2, steps, "--save-every", "3", config=config), 2)
+    finish(launch(tmp_path / "alone", 1, steps, "--save-every", "0"), 1)
+    finish(launch(tmp_path / "whole", 2, steps, "--save-every", "0", config=config), 2)
+    for run in ("parts", "alone"):
+        assert losses(tmp_path / run) == pytest.approx(losses(tmp_path / "whole"), rel=1e-3), run
 
 
 def worker_of(launcher: int) -> int:

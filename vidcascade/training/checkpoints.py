@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from vidcascade.errors import VidCascadeError
+from vidcascade.training.sharding import gather, gather_state, own_part, share_state
 from vidcascade.video.atomic import atomic_path
 
 
@@ -23,22 +24,33 @@ def save_checkpoint(
     ema: EMAModel,
     optimisers: list[torch.optim.Optimizer],
     minutes: float = 0.0,
+    write: bool = True,
 ) -> None:
     """Replace the checkpoint in ``folder/checkpoint`` in one move.
 
-    ``minutes`` is how long the run has trained so far, see :func:`trained_minutes`.
+    Tensors in it are whole, however many processes hold parts of them; all of those call this.
+
+    Args:
+        folder: of the run.
+        step: how many are done.
+        network, ema, optimisers: what is saved.
+        minutes: how long the run has trained so far, see :func:`trained_minutes`.
+        write: whether this process writes it, or only hands over its parts.
     """
+    weights = gather(_learnt(network), write)
+    averaged = gather(dict(zip(_names(network), ema.shadow_params, strict=True)), write)
+    state = {
+        "step": step,
+        "ema_steps": ema.optimization_step,
+        "optimisers": [gather_state(optimiser, write) for optimiser in optimisers],
+    }
+    if not write:
+        return
     target = folder / "checkpoint"
     with atomic_path(target, overwrite=True) as temporary:
         temporary.mkdir()
-        save_file(_learnt(network), temporary / "network.safetensors")
-        averaged = dict(zip(_names(network), ema.shadow_params, strict=True))
+        save_file(weights, temporary / "network.safetensors")
         save_file({k: v.contiguous() for k, v in averaged.items()}, temporary / "ema.safetensors")
-        state = {
-            "step": step,
-            "ema_steps": ema.optimization_step,
-            "optimisers": [optimiser.state_dict() for optimiser in optimisers],
-        }
         torch.save(state, temporary / "state.pt")
         (temporary / "clock.json").write_text(json.dumps({"minutes": minutes}), encoding="utf-8")
 
@@ -70,13 +82,18 @@ def load_checkpoint(
         weights = load_file(source / "network.safetensors")
         averaged = load_file(source / "ema.safetensors")
         _check_fit(network, weights)
+        own = _learnt(network)
+        weights = {name: own_part(tensor, own[name]) for name, tensor in weights.items()}
         network.load_state_dict(weights, strict=False)  # what is frozen is not in it
         # weights_only: an optimiser state holds tensors and numbers, and nothing else is loaded.
-        state: dict[str, Any] = torch.load(source / "state.pt", weights_only=True)
+        # On the CPU, not on the one GPU that saved it: the optimiser brings it to its own.
+        state: dict[str, Any] = torch.load(
+            source / "state.pt", weights_only=True, map_location="cpu"
+        )
         for shadow, name in zip(ema.shadow_params, _names(network), strict=True):
-            shadow.copy_(averaged[name])
+            shadow.copy_(own_part(averaged[name], shadow))
         for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
+            optimiser.load_state_dict(share_state(optimiser, saved))
         ema.optimization_step = int(state["ema_steps"])
         return int(state["step"])
     except Exception as error:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vidcascade.training.sharding import own_part, whole
+
 
 class GramMuon(torch.optim.Muon):
     """torch's Muon with the Newton-Schulz iteration run on the Gram matrix, in float32.
@@ -37,12 +39,14 @@ class GramMuon(torch.optim.Muon):
                 buffer = state["momentum_buffer"]
                 buffer.lerp_(parameter.grad, 1 - momentum)
                 update = parameter.grad.lerp(buffer, momentum) if group["nesterov"] else buffer
+                # The singular values are of the whole matrix: every process works on all of it.
                 update = orthogonalise(
-                    update, group["ns_coefficients"], group["ns_steps"], group["eps"]
+                    whole(update), group["ns_coefficients"], group["ns_steps"], group["eps"]
                 )
                 rows, columns = parameter.shape
                 parameter.mul_(1 - lr * group["weight_decay"])
-                parameter.add_(update, alpha=-lr * math.sqrt(max(1.0, rows / columns)))
+                size = -lr * math.sqrt(max(1.0, rows / columns))
+                parameter.add_(own_part(update, parameter), alpha=size)
         return loss
 
 

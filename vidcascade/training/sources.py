@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vidcascade.cascade.spec import CascadeSpec, StageSpec
+from vidcascade.cascade.recipe import Recipe
+from vidcascade.cascade.spec import CascadeSpec, SpecWarning, StageSpec
 from vidcascade.data.folder import VideoFolder
 from vidcascade.data.stickers import Description, StickerWorld
 from vidcascade.errors import UsageError
@@ -116,6 +118,21 @@ class FolderSource:
         """See :meth:`ClipSource.draw`; ``number`` has no effect beyond what ``rng`` has."""
         frames, caption = self.folder.window(size, times, self.rate, self.frames, rng)
         return Drawn(frames, caption)
+
+
+def warn_of_emphasis(recipe: Recipe, where: str) -> None:
+    """Say that ``emphasis``, which chooses what is drawn, is idle where clips are only read.
+
+    Args:
+        recipe: of what is trained on a :class:`FolderSource` alone.
+        where: the recipe's place in the spec.
+    """
+    if recipe.emphasis:
+        warnings.warn(
+            f"{where}.emphasis has no effect on a folder of clips: remove it",
+            SpecWarning,
+            stacklevel=2,
+        )
 
 
 class MixedSource:

@@ -37,6 +37,7 @@ from vidcascade.training.logs import NOISE_BINS, Meter, Progress, RunLog
 from vidcascade.training.objective import TextCache, stage_loss, untrained_loss
 from vidcascade.training.optimisers import build_optimisers, scheduled_rate
 from vidcascade.training.regenerate import Regenerator
+from vidcascade.training.sharding import gathered, prepare, shard, sharding_asked, whole
 from vidcascade.training.sources import ClipSource, WorldSource
 from vidcascade.video.atomic import atomic_path
 
@@ -96,7 +97,8 @@ def train_stage(
 ) -> Path:
     """Train one stage; returns the folder that holds its EMA weights (``out/network``).
 
-    Started by ``accelerate launch`` on several devices, each takes its part of every batch.
+    Started by ``accelerate launch`` on several devices, each takes its part of every batch, and of
+    the network as well where FSDP was asked for.
 
     Args:
         spec: the cascade.
@@ -107,7 +109,7 @@ def train_stage(
         source: of clips; None is the sticker world.
 
     Raises:
-        UsageError: a stage that the spec has not, or a batch that cannot be shared out.
+        UsageError: a stage that the spec has not, or a batch or network that cannot be shared out.
         VidCascadeError: the loss is not finite, the samples have collapsed, the checkpoint does
             not fit, or clips or weights cannot be read.
     """
@@ -132,6 +134,7 @@ class StageRun:
         stage = spec.stage(stage_name)
         self.settings, self.recipe, self.rule = settings, stage.training, make_stage(stage)
         settings.out.mkdir(parents=True, exist_ok=True)
+        sharded = sharding_asked()
         self.accelerator = _accelerator(spec)
         self.ranks, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         if self.recipe.batch % self.ranks:
@@ -154,12 +157,6 @@ class StageRun:
                 spec, stage_name, settings.previous, settings.previous_share,
                 text, self.text_width, device,
             )  # fmt: skip
-        self.trained = [p for p in self.network.parameters() if p.requires_grad]
-        self.ema = EMAModel(self.trained, decay=self.recipe.ema, use_ema_warmup=True, power=0.75)
-        self.optimisers = build_optimisers(self.network, self.recipe)
-        self.rates = [[group["lr"] for group in o.param_groups] for o in self.optimisers]
-        self.accelerator.wait_for_everyone()
-        self.step = load_checkpoint(settings.out, self.network, self.ema, self.optimisers)
         if settings.compile:
             _check_compiler(device)
         for network in self.denoisers():
@@ -167,7 +164,15 @@ class StageRun:
                 _use_plain_attention(network)
             if settings.compile:
                 network.compile_repeated_blocks()
-        self.model, *self.prepared = self.accelerator.prepare(self.network, *self.optimisers)
+        if sharded:
+            shard(self.network, device)
+        self.trained = [p for p in self.network.parameters() if p.requires_grad]
+        self.ema = EMAModel(self.trained, decay=self.recipe.ema, use_ema_warmup=True, power=0.75)
+        self.optimisers = build_optimisers(self.network, self.recipe)
+        self.rates = [[group["lr"] for group in o.param_groups] for o in self.optimisers]
+        self.accelerator.wait_for_everyone()
+        self.step = load_checkpoint(settings.out, self.network, self.ema, self.optimisers)
+        self.model, self.prepared = prepare(self.accelerator, self.network, self.optimisers)
         self.ema.to(device)
         self.is_main = self.accelerator.is_main_process
         self.log = RunLog(settings.out, self.step, self.is_main)
@@ -177,7 +182,7 @@ class StageRun:
             broadcast_object_list(minutes)
             self.minutes = minutes[0]
         self.begun: float | None = None  # of the loop, by the monotonic clock
-        self.saved = self.step
+        self.saved = self.step or None  # the step of the checkpoint; there is none of step 0
         count = max(self.recipe.steps - self.step, 0) * self.recipe.batch
         self.data = StageDataset(
             spec, stage, source or WorldSource(spec, stage, settings.seed), count, settings.seed,
@@ -224,12 +229,13 @@ class StageRun:
             self.loop(report, sheet)
         finally:
             self.log.close()
-        if self.saved != self.step or not (self.settings.out / "checkpoint").is_dir():
+        if self.saved != self.step:  # of which all processes think alike, unlike of files
             self._save()
         target = self.settings.out / self.RESULT
-        if self.is_main:
-            with atomic_path(target, overwrite=True) as temporary:
-                self.write(temporary)
+        with gathered(self.ema, self.is_main):
+            if self.is_main:
+                with atomic_path(target, overwrite=True) as temporary:
+                    self.write(temporary)
         self.accelerator.wait_for_everyone()
         return target
 
@@ -277,10 +283,8 @@ class StageRun:
                 meter = sum_up(spent)
             paused = time.monotonic()
             # The sheet first: it finds out whether the network is worth keeping.
-            if self.is_main and sheet is not None and self._is_time(settings.sheet_every):
-                picture = sheet(self.averaged().to(self.accelerator.device), self.step)
-                if picture is not None:
-                    self.log.picture(picture, self.step)
+            if sheet is not None and self._is_time(settings.sheet_every):
+                self._draw(sheet)
             if self._is_time(settings.save_every):
                 self._save()
             meter.paused += time.monotonic() - paused
@@ -306,7 +310,8 @@ class StageRun:
             loss, sigma = self.loss(batch, draws)
         self.accelerator.backward(loss.mean())
         parameters = self.model.parameters()
-        norm = float(self.accelerator.clip_grad_norm_(parameters, self.recipe.clip_norm) or 0.0)
+        clipped = self.accelerator.clip_grad_norm_(parameters, self.recipe.clip_norm)
+        norm = 0.0 if clipped is None else float(whole(clipped))
         check_finite(float(loss.detach().mean()), norm, self.step, self.settings.out)
         for optimiser in self.prepared:
             optimiser.step()
@@ -320,14 +325,20 @@ class StageRun:
         loss, sigma = self.accelerator.gather((loss.detach(), sigma))
         return loss, sigma, untrained, norm
 
+    def _draw(self, sheet: SheetMaker) -> None:
+        with gathered(self.ema, self.is_main):
+            if self.is_main:
+                picture = sheet(self.averaged().to(self.accelerator.device), self.step)
+                if picture is not None:
+                    self.log.picture(picture, self.step)
+
     def _save(self) -> None:
         self.saved = self.step
-        if self.is_main:
-            passed = 0.0 if self.begun is None else (time.monotonic() - self.begun) / 60
-            save_checkpoint(
-                self.settings.out, self.step, self.network, self.ema, self.optimisers,
-                self.minutes + passed,
-            )  # fmt: skip
+        passed = 0.0 if self.begun is None else (time.monotonic() - self.begun) / 60
+        save_checkpoint(
+            self.settings.out, self.step, self.network, self.ema, self.optimisers,
+            self.minutes + passed, write=self.is_main,
+        )  # fmt: skip
 
     def _is_time(self, every: int) -> bool:
         return every > 0 and self.step % every == 0
