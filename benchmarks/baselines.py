@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from benchmarks.adherence import HELD_OUT, add_lessons, get_recogniser, short_share
 from benchmarks.arms import ARMS, Trained, load, make, train_arm
-from benchmarks.common import RESULTS, Table, save_result, spread
+from benchmarks.common import RESULTS, Table, named_paths, save_result, spread
 from benchmarks.generate import timed
 from benchmarks.judging import composite_flicker
 from benchmarks.prompts import Prompt, world_prompts
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(f"Intervals need at least 2 clips, not {args.clips}.")
     if not torch.cuda.is_available():
         torch.set_num_threads(1)  # several would count several times on the clock
-    given = dict(_weights(text) for text in args.weights)
+    given = _weights(args.weights)
     trained: dict[str, Trained] = {}
     for arm in ARMS:
         if arm.name in given:
@@ -142,15 +142,13 @@ def run(args: argparse.Namespace) -> None:
     _save(tables, trained, found, args)
 
 
-def _weights(text: str) -> tuple[str, Path]:
-    name, equals, folder = text.partition("=")
-    if not equals or name not in {arm.name for arm in ARMS}:
-        raise UsageError(
-            f"--weights {text!r} cannot be read: write it like 'one stage=runs/single/weights'."
-        )
-    if not (Path(folder) / "spec.yaml").is_file():
-        raise UsageError(f"There are no weights in {folder}.")
-    return name, Path(folder)
+def _weights(texts: Sequence[str]) -> dict[str, Path]:
+    form = "it like 'one stage=runs/single/weights'"
+    given = named_paths(texts, "--weights", form, lambda name: name in {arm.name for arm in ARMS})
+    for folder in given.values():
+        if not (folder / "spec.yaml").is_file():
+            raise UsageError(f"There are no weights in {folder}.")
+    return given
 
 
 def _minutes(weights: Path) -> float | None:
@@ -300,7 +298,7 @@ def _save(
             "minutes": args.minutes,
             "small": args.small,
             "threads": torch.get_num_threads(),
-            "given": sorted(name for name, _ in map(_weights, args.weights)),
+            "given": sorted(_weights(args.weights)),
         },
         tables,
         data,

@@ -6,10 +6,12 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from vidcascade.errors import UsageError
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -100,6 +102,29 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def named_paths(
+    texts: Sequence[str], option: str, form: str, fits: Callable[[str], bool] = bool
+) -> dict[str, Path]:
+    """``["a=runs/a"]`` → paths by name.
+
+    Args:
+        texts: what was given, one for each path.
+        option: to which it was given.
+        form: how it is written, for the error.
+        fits: whether there can be such a name.
+
+    Raises:
+        UsageError: one without a name or a path, a name that does not fit or comes twice.
+    """
+    found: dict[str, Path] = {}
+    for text in texts:
+        name, _, path = text.partition("=")
+        if not name or not path or name in found or not fits(name):
+            raise UsageError(f"{option} {text!r} cannot be read: write {form}.")
+        found[name] = Path(path)
+    return found
 
 
 def percent(value: float) -> str:

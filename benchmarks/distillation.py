@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.adherence import HELD_OUT, add_lessons, get_recogniser, short_share
-from benchmarks.common import RESULTS, Table, save_result
+from benchmarks.common import RESULTS, Table, named_paths, save_result
 from benchmarks.prompts import Prompt, world_prompts
 from benchmarks.stages import LPIPS_WEIGHTS
 from vidcascade.cascade.pipeline import VidCascadePipeline
@@ -162,13 +162,7 @@ def _listed(numbers: Sequence[int]) -> str:
 def _students(given: list[str] | None, own: Path) -> dict[str, Path]:
     if not given:
         return {"student": own}
-    found = {}
-    for text in given:
-        name, _, file = text.partition("=")
-        if not file or name in found or name == TEACHER:
-            raise UsageError(f"--student {text!r} cannot be read: write NAME=FILE.")
-        found[name] = Path(file)
-    return found
+    return named_paths(given, "--student", "NAME=FILE", lambda name: name != TEACHER)
 
 
 def sample(

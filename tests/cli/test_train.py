@@ -13,6 +13,8 @@ from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.weights import load_network
 from vidcascade.cli.train import _duration
+from vidcascade.training.finetuning import mix
+from vidcascade.training.sources import FolderSource, WorldSource
 
 clips = training.clips
 Command = Callable[..., tuple[int, str, str]]
@@ -131,3 +133,28 @@ def test_settings_reach_the_recipe(command: Command, tmp_path: Path) -> None:
     args = ("--steps", 1, "--sheet-every", 0, "--out", tmp_path, "--set", "adam_lr=1.0e-9")
     code, _, errors = command("train", "base", *QUICK, *args, "--set", "muon_lr=0")
     assert code == 0, errors
+
+
+def test_emphasis_is_said_to_be_idle_on_a_folder_of_clips(
+    command: Command, clips: Path, tmp_path: Path
+) -> None:
+    said = "vidcascade: warning: stages.base.training.emphasis has no effect on a folder of clips"
+    emphasis = ("--set", "emphasis={left: 2.0}")
+    for number, (options, times) in enumerate(
+        ((("--data", clips, *emphasis), 1), (("--data", clips), 0), (emphasis, 0))
+    ):
+        code, _, err = command(
+            "train", "base", *QUICK, "--steps", 1, "--out", tmp_path / str(number), *options
+        )
+        assert code == 0, err
+        assert err.count(said) == err.count("emphasis") == times
+
+
+@pytest.mark.filterwarnings("ignore:no stickers", "error::vidcascade.cascade.spec.SpecWarning")
+def test_emphasis_has_its_effect_on_the_old_clips_of_a_finetuning(clips: Path) -> None:
+    spec = CascadeSpec.load("tiny").with_recipe("base", emphasis={"left": 2.0})
+    assert spec.world is not None
+    spec = spec.model_copy(update={"world": spec.world.model_copy(update={"solid_share": 1.0})})
+    mixed = mix(spec, "base", FolderSource.open(spec, "base", clips, stills=True), 0.5)
+    assert isinstance(mixed.old, WorldSource)
+    assert mixed.old.emphasis == {"left": 2.0}

@@ -16,9 +16,14 @@ from vidcascade.cascade.outputs import Output, plan_outputs, write_output
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.result import StageResult
 from vidcascade.cascade.running import key_of, schedule_of
+from vidcascade.cascade.settings import Settings, with_settings
+from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.errors import UsageError
 from vidcascade.nn.precision import working_dtype
-from vidcascade.video import check_output
+from vidcascade.video import as_fps
+from vidcascade.video.atomic import check_parent
+
+_SEEDS = 2**64  # what a generator takes
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,12 @@ class Request:
         """How many clips there will be.
 
         Raises:
-            UsageError: fewer clips than prompts, or none at all.
+            UsageError: no prompts, fewer clips than prompts, or none at all.
         """
         if self.start_from is not None:
             return len(self.start_from.keys)
+        if not self.prompts:
+            raise UsageError("There is no prompt: say what the clip should show.")
         count = len(self.prompts) if self.num is None else self.num
         if count < 1:
             raise UsageError(f"{count} clips cannot be made: ask for 1 or more.")
@@ -116,9 +123,12 @@ def produce(
         VidCascadeError: writing failed; nothing half-written is left.
     """
     count = request.count
+    if request.fps is not None:
+        as_fps(request.fps)
+    spec = with_settings(pipeline.spec, Settings(steps=request.steps))
     outputs = plan_outputs(out, count, request.overwrite)
     if request.save_stages is not None:
-        _plan_stages(request, outputs)
+        _plan_stages(request, outputs, spec)
     seeds: list[int | None] = [None] * count
     arguments: dict[str, Any] = {}
     if request.start_from is not None:
@@ -138,11 +148,13 @@ def produce(
         else:
             if request.seed < 0:
                 raise UsageError(f"The seed must not be negative, and {request.seed} is.")
+            if request.seed + count > _SEEDS:
+                raise UsageError(f"The seeds must be below 2^64, and {request.seed} is too large.")
             seeds = [request.seed + i for i in range(count)]
             arguments["keys"] = [
                 key_of(torch.Generator().manual_seed(request.seed + i)) for i in range(count)
             ]
-    clock = _StageClock(pipeline, count, on_step)
+    clock = _StageClock(spec, count, on_step)
     result = pipeline(
         **arguments,
         num_inference_steps=request.steps,
@@ -155,9 +167,8 @@ def produce(
     )
     seconds = clock.finish()
     assert isinstance(result, CascadeOutput)
-    fps = request.fps or result.fps
-    name = Path(weights).name if Path(weights).is_dir() else weights
-    manifests = _manifests(pipeline, result, seeds, name, attention)
+    fps = result.fps if request.fps is None else request.fps
+    manifests = _manifests(pipeline, result, seeds, _own_name(weights), attention)
     began = time.monotonic()
     if request.save_stages is not None:
         _save_stages(request, result, outputs)
@@ -173,26 +184,27 @@ class _StageClock:
     """Times the stages and reports their progress, as a pipeline callback."""
 
     def __init__(
-        self,
-        pipeline: VidCascadePipeline,
-        samples: int,
-        report: Callable[[str, int, int], None] | None,
+        self, spec: CascadeSpec, samples: int, report: Callable[[str, int, int], None] | None
     ) -> None:
-        self.samples, self.report = samples, report
+        self.report = report
+        self.totals = {
+            stage.name: stage.steps * samples * (stage.rounds if stage.kind == "bridge" else 1)
+            for stage in spec.stages
+        }
         self.began = self.since = time.monotonic()
         self.seconds: dict[str, float] = {}
         self.stage = ""
-        self.done = 0.0
+        self.done = 0
 
     def __call__(self, pipeline: Any, step: int, sigma: float, about: dict[str, Any]) -> None:
         name, which = about["stage"], about["samples"]
         if name != self.stage:
             self._end_stage()
-            self.stage, self.done = name, 0.0
+            self.stage, self.done = name, 0
         self.done += which.stop - which.start
         self.seconds[name] = time.monotonic() - self.since
         if self.report is not None:
-            self.report(name, int(self.done), 0)
+            self.report(name, self.done, self.totals[name])
 
     def _end_stage(self) -> None:
         # Preparing a stage (flow, noise) counts as the stage itself.
@@ -203,6 +215,14 @@ class _StageClock:
         if self.stage:
             self.seconds[self.stage] = time.monotonic() - self.since
         return dict(self.seconds)
+
+
+def _own_name(weights: str) -> str:
+    """Of a folder its last part, so that nobody's paths are told."""
+    folder = Path(weights)
+    if not weights or not folder.is_dir():
+        return weights
+    return folder.name or folder.resolve().name  # "." has none
 
 
 def _manifests(
@@ -247,19 +267,20 @@ def _stage_file(request: Request, output: Output, stage: str) -> Path:
     return request.save_stages / f"{output.manifest.stem}.{stage}.safetensors"
 
 
-def _plan_stages(request: Request, outputs: list[Output]) -> None:
+def _plan_stages(request: Request, outputs: list[Output], spec: CascadeSpec) -> None:
     folder = request.save_stages
     assert folder is not None
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--save-stages {folder} is a file: give a folder.")
     if not folder.exists():
-        check_output(folder)
+        check_parent(folder)
     if request.overwrite:
         return
     for output in outputs:
-        pattern = f"{output.manifest.stem}.*.safetensors"
-        for there in folder.glob(pattern):
-            raise UsageError(f"{there} exists already; choose another folder or add --force.")
+        for stage in spec.stages:
+            there = _stage_file(request, output, stage.name)
+            if there.exists():
+                raise UsageError(f"{there} exists already; choose another folder or add --force.")
 
 
 def _save_stages(request: Request, result: CascadeOutput, outputs: list[Output]) -> None:

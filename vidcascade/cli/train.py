@@ -66,7 +66,7 @@ def train(
     """Train one stage; run the same command again to continue it."""
     from vidcascade.cascade.spec import CascadeSpec
     from vidcascade.training.sheets import SheetWriter
-    from vidcascade.training.sources import FolderSource
+    from vidcascade.training.sources import FolderSource, warn_of_emphasis
     from vidcascade.training.trainer import ENDLESS, RunSettings, train_stage
 
     with plain_warnings():
@@ -87,6 +87,8 @@ def train(
         if data is not None:
             source = FolderSource.open(loaded, stage, data)
             list_skipped(source.folder.skipped, len(source.folder.entries))
+            if is_main():
+                warn_of_emphasis(loaded.stage(stage).training, f"stages.{stage}.training")
         settings = RunSettings(
             folder, max_minutes, sheet_every, save_every, log_every, workers, init, seed,
             tuple(previous or ()), previous_share, compile_, budget_minutes,

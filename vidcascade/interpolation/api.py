@@ -176,5 +176,5 @@ def _files(source: Any, target: Any, progress: Any, **options: Any) -> Any:
     options["end"] = parse_time(options.get("end"), "end")
     settings = Settings(**options)
     if is_batch(source):
-        return interpolate_folder(source, target, settings)
+        return interpolate_folder(source, target, settings, lambda *_: progress)
     return interpolate_file(source, target, settings, progress)

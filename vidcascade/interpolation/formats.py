@@ -19,7 +19,7 @@ _PLANAR = {
     "yuyv422": "yuv422p", "uyvy422": "yuv422p", "yvyu422": "yuv422p",
     "pal8": "bgra", "argb": "rgba", "abgr": "rgba", "0rgb": "rgb24", "rgb0": "rgb24",
     "0bgr": "rgb24", "bgr24": "rgb24", "bgr48le": "rgb48le", "bgr48be": "rgb48le",
-    "rgb48be": "rgb48le", "rgba64be": "rgba64le", "bgra64le": "rgba64le",
+    "rgb48be": "rgb48le", "rgba64be": "rgba64le", "bgra64le": "gbrap16le",
     "monob": "gray", "monow": "gray", "gray16be": "gray16le", "ya8": "rgba", "ya16be": "rgba64le",
     "rgb8": "rgb24", "bgr8": "rgb24", "rgb565le": "rgb24", "rgb555le": "rgb24",
 }  # fmt: skip
@@ -33,6 +33,8 @@ def plain(frame: Any) -> Any:
     if name in _PLANAR:
         out = frame.reformat(format=_PLANAR[name])
         out.pts, out.time_base = frame.pts, frame.time_base
+        # The converter calls BT.470 by its twin's name, SMPTE 170M.
+        out.colorspace, out.color_range = frame.colorspace, frame.color_range
         return out
     return frame
 

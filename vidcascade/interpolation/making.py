@@ -45,9 +45,11 @@ def _in_between(
     (rgb0, alpha0), (rgb1, alpha1) = first.colours, second.colours
     if alpha0 is None or alpha1 is None:
         return [(rgb, None) for rgb in between(rgb0, rgb1, times)]
-    top = np.iinfo(alpha0.dtype).max
-    if alpha0.min() == alpha1.min() == top:
-        return [(rgb, np.full_like(alpha0, top)) for rgb in between(rgb0, rgb1, times)]
+    # Ten bits lie in the upper ones of sixteen, where the most that there can be is 65472.
+    bits, held = first.canvas.bits, 8 * alpha0.itemsize
+    opaque = ((1 << bits) - 1) << (held - bits)
+    if alpha0.min() == alpha1.min() == opaque:
+        return [(rgb, np.full_like(alpha0, opaque)) for rgb in between(rgb0, rgb1, times)]
     # Colours count as much as they are seen: what hides under transparency must not move out.
     made = between(_times(rgb0, alpha0), _times(rgb1, alpha1), times)
     masks = between(np.dstack([alpha0] * 3), np.dstack([alpha1] * 3), times)

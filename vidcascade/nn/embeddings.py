@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def sinusoids(values: Tensor, width: int, max_period: float = 10_000.0) -> Tensor:
-    """Sinusoidal features (Vaswani et al. 2017) of values (N,) → (N, width), in float32."""
+    """Sinusoidal features (Vaswani et al. 2017) of values (N,) → (N, even width), in float32."""
     half = width // 2
     rates = torch.exp(-math.log(max_period) * torch.arange(half, device=values.device) / half)
     angles = values.float()[:, None] * rates

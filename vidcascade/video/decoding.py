@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +34,10 @@ __all__ = [
 DEFAULT_FPS = Fraction(24)
 _UNSPECIFIED = 2
 _HD_HEIGHT = 720
+# No exponents: a number of a billion digits would take minutes to make.
+_NOTED_FPS = re.compile(r"\d{1,9}(\.\d{1,9}|/\d{1,9})?")
+# What Pillow raises for damaged and for hostile files, besides its own error for huge pictures.
+_UNREADABLE = (OSError, EOFError, SyntaxError, ValueError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +71,11 @@ def source_kind(path: Path) -> str:
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The numbered PNG frames of a folder, in order of their numbers."""
-    files = [p for p in folder.glob("*.png") if p.stem.isdigit()]
+    """The numbered PNG frames of a folder, in order of their numbers.
+
+    Raises :class:`UsageError` when there are none.
+    """
+    files = [p for p in folder.glob("*.png") if p.stem.isdecimal()]
     if not files:
         raise UsageError(f"Folder {folder} holds no PNG frames named by number; give a video.")
     return sorted(files, key=lambda p: int(p.stem))
@@ -76,8 +85,8 @@ def frame_files(folder: Path) -> list[Path]:
 def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
     """Open a video with PyAV: ``(container, first video stream)``.
 
-    Raises :class:`UsageError` when the file is not a video or has no video stream, and
-    :class:`VidCascadeError` when decoding fails inside the block.
+    Raises :class:`UsageError` when the file is not a video, has no video stream or has colours
+    that FFmpeg cannot convert, and :class:`VidCascadeError` when decoding fails inside the block.
     """
     import av
 
@@ -98,6 +107,11 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
         try:
             yield container, stream
         except av.error.FFmpegError as error:
+            if error.errno == errno.ENOTSUP:
+                raise UsageError(
+                    f"{path} has colours of a kind that cannot be converted here; convert it to "
+                    "BT.709 first."
+                ) from error
             raise VidCascadeError(
                 f"{path} is damaged and cannot be decoded to its end ({_reason(error)}); "
                 "repair it or download it again."
@@ -177,18 +191,29 @@ def _iterate_folder(folder: Path) -> Iterator[Timed]:
     for index, file in enumerate(files):
         try:
             with Image.open(file) as image:
-                array = np.array(image.convert("RGB"))
-        except OSError as error:
+                array = _rgb(image)
+        except (*_UNREADABLE, Image.DecompressionBombError) as error:
             raise UsageError(f"{file} is not a PNG image that can be read; replace it.") from error
         yield Timed(array, float(index / rate))
 
 
+def _rgb(image: Any) -> NDArray[np.uint8]:
+    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow cuts off at 255
+        grey = np.right_shift(np.asarray(image), 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    return np.array(image.convert("RGB"))
+
+
 def folder_fps(first: Path) -> Fraction:
-    """Frames per second noted in the first frame of a folder, 24 when there is no note."""
+    """Frames per second noted in the first frame of a folder, 24 when there is no such note."""
+    from PIL import Image
+
     try:
-        return Fraction(tags.read_png(first).get(tags.FPS_KEY, DEFAULT_FPS))
-    except (ValueError, OSError, ZeroDivisionError):
+        note = tags.read_png(first).get(tags.FPS_KEY, "").strip()
+        rate = Fraction(note) if _NOTED_FPS.fullmatch(note) else DEFAULT_FPS
+    except (*_UNREADABLE, Image.DecompressionBombError, ZeroDivisionError):
         return DEFAULT_FPS
+    return rate or DEFAULT_FPS
 
 
 def _iterate_webp(path: Path) -> Iterator[Timed]:
@@ -204,7 +229,7 @@ def _iterate_webp(path: Path) -> Iterator[Timed]:
                 array = np.array(image.convert("RGB"))
                 yield Timed(array, elapsed / 1000)
                 elapsed += int(image.info.get("duration", 0))
-    except (OSError, EOFError) as error:
+    except (*_UNREADABLE, Image.DecompressionBombError) as error:
         raise UsageError(
             f"{path} is not a WebP that can be read; it may be damaged or incomplete."
         ) from error
