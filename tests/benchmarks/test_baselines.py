@@ -126,15 +126,18 @@ def test_all_are_trained_and_measured(
 
 def test_the_training_script_takes_any_of_them(tmp_path: Path) -> None:
     script = load_script("train_bundled")
-    minutes = {f"{name}_minutes": 1.0 for name in script.BUDGETS}
+    minutes = {f"{name.replace('-', '_')}_minutes": 1.0 for name in script.BUDGETS}
     names = {}
     for arm in ARMS:
         args = argparse.Namespace(spec=str(arm.file), out=tmp_path, only=None, **minutes)
         plan = script.Plan(args)
         names[arm.name] = [phase.name for phase in plan.phases()]
         stages = {stage.name for stage in CascadeSpec.load(arm.file).stages}
-        assert set(plan.budgets) - {"distil"} == {"space", *stages}
+        own = {f"{stage}-own" for stage in stages - {"base"}}
+        assert set(plan.budgets) - {"distil"} == {"space", *stages, *own}
     whole, two, one = (set(names[arm.name]) for arm in ARMS)
     assert {"space", "base", "bridge", "refiner", "card"} <= whole
-    assert whole - two - {"distil", "measure-distillation"} == {"bridge", "measure-stages", "card"}
-    assert two - one == {"refiner"}
+    assert whole - two - {"distil", "measure-distillation"} == {
+        "bridge", "bridge-own", "measure-stages", "measure-gap", "card",
+    }  # fmt: skip
+    assert two - one == {"refiner", "refiner-own"}
