@@ -269,6 +269,7 @@ def _draw(
 ) -> None:
     clips = [sheet[name][k] for k in range(len(sheet[TRUTH])) for name in sheet]
     labels = [f"{prompts[k].text} ({name})" for k in range(len(sheet[TRUTH])) for name in sheet]
+    folder.mkdir(parents=True, exist_ok=True)
     iio.imwrite(folder / "baselines.png", contact_sheet(clips, labels))
 
 

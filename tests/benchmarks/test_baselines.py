@@ -98,9 +98,9 @@ def test_all_are_trained_and_measured(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(baselines, "ARMS", tiny_arms)
     arguments = ["--minutes", "0.02", "--clips", "2", "--lessons", "2", "--scenes", "40"]
-    arguments += ["--out", str(tmp_path / "run"), "--results", str(tmp_path)]
+    arguments += ["--out", str(tmp_path / "run"), "--results", str(tmp_path / "results")]
     assert baselines.main(arguments) == 0
-    result = json.loads((tmp_path / "baselines.json").read_text())
+    result = json.loads((tmp_path / "results" / "baselines.json").read_text())
     (table,) = result["tables"]
     assert [row[0].split(":")[0] for row in table["rows"]] == [
         "cascade", "two stages", "one stage", "truth",
@@ -112,7 +112,7 @@ def test_all_are_trained_and_measured(
         assert found["peak"] > 2**20
         assert len(found["seconds"]) == len(found["judgements"]) == 2
     assert result["data"]["truth"].keys() == {"judgements", "pixels"}
-    assert (tmp_path / "baselines.png").stat().st_size > 1000
+    assert (tmp_path / "results" / "baselines.png").stat().st_size > 1000
     # What is trained stays, unless it was trained otherwise.
     weights = tmp_path / "run" / "one-stage" / "weights"
     kept = {p: p.stat().st_mtime_ns for p in weights.rglob("*")}

@@ -205,7 +205,6 @@ def test_a_clip_that_is_there_is_kept_unless_asked(
         ({"start_from": result_of(1), "stop_after": "base"}, "Nothing is left"),
         ({"save_stages": Path("no/such/folder")}, "does not exist"),
     ],
-    ids=str,
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(
     pipe: VidCascadePipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
