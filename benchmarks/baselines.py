@@ -270,7 +270,9 @@ def _draw(
     clips = [sheet[name][k] for k in range(len(sheet[TRUTH])) for name in sheet]
     labels = [f"{prompts[k].text} ({name})" for k in range(len(sheet[TRUTH])) for name in sheet]
     folder.mkdir(parents=True, exist_ok=True)
-    iio.imwrite(folder / "baselines.png", contact_sheet(clips, labels))
+    drawn = contact_sheet(clips, labels)
+    half = cv2.resize(drawn, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    iio.imwrite(folder / "baselines.png", half)
 
 
 def _save(
@@ -294,7 +296,8 @@ def _save(
     save_result(
         "baselines",
         "A cascade against one and two stages",
-        f"python -m benchmarks.baselines --minutes {args.minutes:g} --clips {args.clips}{small}",
+        f"python -m benchmarks.baselines --minutes {args.minutes:g} --clips {args.clips} "
+        f"--lessons {args.lessons} --scenes {args.scenes}{small}",
         {
             "minutes": args.minutes,
             "small": args.small,
