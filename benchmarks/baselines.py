@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import imageio.v3 as iio
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from benchmarks.adherence import HELD_OUT, add_lessons, get_recogniser, short_share
 from benchmarks.arms import ARMS, Trained, load, make, train_arm
-from benchmarks.common import RESULTS, Table, named_paths, save_result, spread
+from benchmarks.common import RESULTS, Table, named_paths, save_result, save_sheet, spread
 from benchmarks.generate import timed
 from benchmarks.judging import composite_flicker
 from benchmarks.prompts import Prompt, world_prompts
@@ -41,7 +40,6 @@ from vidcascade.metrics.adherence.teaching import Lessons
 from vidcascade.metrics.fidelity import gradient_sharpness
 from vidcascade.metrics.flicker import mean_absolute_difference
 from vidcascade.metrics.statistics import bootstrap_mean
-from vidcascade.video import contact_sheet
 
 ASPECTS = ("subject", "motion", "background", "everything")
 # Of the pixels alone, which need no recogniser: name and digits.
@@ -269,10 +267,7 @@ def _draw(
 ) -> None:
     clips = [sheet[name][k] for k in range(len(sheet[TRUTH])) for name in sheet]
     labels = [f"{prompts[k].text} ({name})" for k in range(len(sheet[TRUTH])) for name in sheet]
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn = contact_sheet(clips, labels)
-    half = cv2.resize(drawn, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    iio.imwrite(folder / "baselines.png", half)
+    save_sheet(folder / "baselines.png", clips, labels)
 
 
 def _save(

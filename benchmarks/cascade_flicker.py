@@ -32,7 +32,7 @@ from benchmarks.common import RESULTS, Table, save_result, spread
 from benchmarks.flicker.sweep import SAMPLED, TRUE, Setting, Values, settings
 from benchmarks.flicker.sweep_plot import draw
 from benchmarks.flicker.sweep_verdict import LEAST_CLIPS, Verdict, change, judge, on_noise
-from benchmarks.stages import FIRST, to_pixels
+from benchmarks.stages import FIRST, check, to_pixels
 from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of, run_stage
@@ -94,10 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     """The whole benchmark on a loaded pipeline of base, bridge and refiner."""
     spec = pipeline.spec
-    if [stage.kind for stage in spec.stages] != ["base", "bridge", "refiner"]:
-        raise UsageError("This benchmark runs cascades of one base, one bridge, one refiner.")
-    if args.clips < 2:
-        raise UsageError(f"Intervals need at least 2 clips, not {args.clips}.")
+    check(spec, args.clips)
     pipeline.set_progress_bar_config(disable=True)
     began, worked = time.monotonic(), time.process_time()
     _, bridge, refiner = spec.stages

@@ -9,9 +9,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidcascade.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -78,6 +82,19 @@ def save_result(
     temporary.write_text(text + "\n", encoding="utf-8")
     temporary.replace(path)
     return path
+
+
+def save_sheet(path: Path, clips: Sequence[NDArray[np.uint8]], labels: Sequence[str]) -> None:
+    """Write a contact sheet of clips (T, H, W, 3) as PNG at half their size, 128² of 256²."""
+    import cv2
+    import imageio.v3 as iio
+
+    from vidcascade.video import contact_sheet
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet = contact_sheet(list(clips), list(labels))
+    half = cv2.resize(sheet, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    iio.imwrite(path, half)
 
 
 def machine() -> dict[str, Any]:

@@ -18,14 +18,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
-import imageio.v3 as iio
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.common import RESULTS, Table, save_result, spread
-from benchmarks.stages import LPIPS_WEIGHTS, MEASURES, Judge, difference, to_pixels
+from benchmarks.common import Table, save_result, save_sheet, spread
+from benchmarks.stages import MEASURES, Judge, add_options, check, difference, to_pixels
 from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of, run_stage
@@ -39,7 +38,6 @@ from vidcascade.training.dataset import to_video
 from vidcascade.training.draws import Draws
 from vidcascade.training.objective import TextCache
 from vidcascade.training.regenerate import Regenerator
-from vidcascade.video import contact_sheet
 
 FIRST = 880_000_000
 TRUTH, MADE_OVER, SAMPLES = "the truth", "made over", "samples"
@@ -56,11 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--before", required=True, help="pipeline folder: trained on the truth")
     parser.add_argument("--after", default="stickers", help="finetuned on own samples")
-    parser.add_argument("--clips", type=int, default=12)
-    parser.add_argument("--lpips", type=Path, default=LPIPS_WEIGHTS,
-                        help="AlexNet LPIPS weights; without them no such column")  # fmt: skip
-    parser.add_argument("--lpips-every", type=int, default=3, help="LPIPS takes every n-th frame")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
+    add_options(parser)
     args = parser.parse_args(arguments)
     try:
         pipelines = {
@@ -78,8 +72,7 @@ def run(pipelines: Mapping[str, VidCascadePipeline], args: argparse.Namespace) -
     """The whole benchmark on two cascades of base, bridge and refiner."""
     before, after = pipelines[BEFORE], pipelines[AFTER]
     stages = [(s.kind, s.frames, s.size) for s in after.spec.stages]
-    if [kind for kind, _, _ in stages] != ["base", "bridge", "refiner"]:
-        raise UsageError("This benchmark compares cascades of one base, one bridge, one refiner.")
+    check(after.spec, args.clips)
     name = after.spec.stages[0].name
     same = [
         {k: v for k, v in p.weight_hashes.items() if k.startswith(f"{name}/")}
@@ -87,8 +80,6 @@ def run(pipelines: Mapping[str, VidCascadePipeline], args: argparse.Namespace) -
     ]
     if same[0] != same[1] or stages != [(s.kind, s.frames, s.size) for s in before.spec.stages]:
         raise UsageError("The two cascades must have the same base and sizes.")
-    if args.clips < 2:
-        raise UsageError(f"Intervals need at least 2 clips, not {args.clips}.")
     for pipeline in pipelines.values():
         pipeline.set_progress_bar_config(disable=True)
     began = time.monotonic()
@@ -102,11 +93,7 @@ def run(pipelines: Mapping[str, VidCascadePipeline], args: argparse.Namespace) -
     tables = [make_table(title, values, args.clips) for title, values in comparing.values.items()]
     for table in tables:
         table.show()
-    args.results.mkdir(parents=True, exist_ok=True)
-    clips, labels = comparing.sheet
-    sheet = contact_sheet(clips, labels)
-    half = cv2.resize(sheet, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    iio.imwrite(args.results / "gap.png", half)
+    save_sheet(args.results / "gap.png", *comparing.sheet)
     save_result(
         "gap",
         "Bridge and refiner on true inputs and on the cascade's own",

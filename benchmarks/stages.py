@@ -28,6 +28,7 @@ from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.result import StageResult
 from vidcascade.cascade.running import key_of
+from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.stage import resize
 from vidcascade.data.scene import Description
 from vidcascade.data.stickers import StickerWorld
@@ -96,11 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", default="stickers", help="pipeline folder or bundled name")
-    parser.add_argument("--clips", type=int, default=12)
-    parser.add_argument("--lpips", type=Path, default=LPIPS_WEIGHTS,
-                        help="AlexNet LPIPS weights; without them no such column")  # fmt: skip
-    parser.add_argument("--lpips-every", type=int, default=3, help="LPIPS takes every n-th frame")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
+    add_options(parser)
     args = parser.parse_args(arguments)
     try:
         pipeline = VidCascadePipeline.from_pretrained(args.weights)
@@ -114,10 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     """The whole benchmark on a loaded pipeline of base, bridge and refiner."""
     spec = pipeline.spec
-    if [stage.kind for stage in spec.stages] != ["base", "bridge", "refiner"]:
-        raise UsageError("This benchmark compares cascades of one base, one bridge, one refiner.")
-    if args.clips < 2:
-        raise UsageError(f"Intervals need at least 2 clips, not {args.clips}.")
+    check(spec, args.clips)
     pipeline.set_progress_bar_config(disable=True)
     began = time.monotonic()
     world = StickerWorld(spec.world)
@@ -158,6 +152,27 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     if lpips is None:
         print(f"LPIPS left out: there are no weights at {args.lpips}")
     print(f"{seconds:.0f} s")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """How many clips, which measures of them, and where to."""
+    parser.add_argument("--clips", type=int, default=12)
+    parser.add_argument("--lpips", type=Path, default=LPIPS_WEIGHTS,
+                        help="AlexNet LPIPS weights; without them no such column")  # fmt: skip
+    parser.add_argument("--lpips-every", type=int, default=3, help="LPIPS takes every n-th frame")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
+
+
+def check(spec: CascadeSpec, clips: int) -> None:
+    """Refuse cascades of other stages, and too few clips.
+
+    Raises:
+        UsageError: either.
+    """
+    if [stage.kind for stage in spec.stages] != ["base", "bridge", "refiner"]:
+        raise UsageError("This benchmark is for cascades of one base, one bridge, one refiner.")
+    if clips < 2:
+        raise UsageError(f"Intervals need at least 2 clips, not {clips}.")
 
 
 def _comparisons(pipeline: VidCascadePipeline) -> list[Comparison]:

@@ -119,3 +119,24 @@ def test_mistakes_end_in_a_sentence(command: Command, tiny_cascade: Path, tmp_pa
         assert len(err.strip().splitlines()) == 1
     code, _, err = command("generate", "--from-manifest", "x.json", "--teacher", "--out", "y.mp4")
     assert (code, "drop --teacher" in err) == (2, True), err
+
+
+def test_emphasis_is_said_to_be_idle_on_a_folder_of_clips(
+    command: Command, tiny_cascade: Path, clips: Path, tmp_path: Path
+) -> None:
+    said = "stages.base.student.training.emphasis has no effect on a folder of clips"
+    for number, (more, times) in enumerate(((("--set", "emphasis={left: 2.0}"), 1), ((), 0))):
+        code, _, err = command(
+            "distil", "base", "--weights", tiny_cascade, "--out", tmp_path / str(number),
+            "--spec", "tiny", "--data", clips, *QUICK, "--steps", 1, *more,
+        )  # fmt: skip
+        assert code == 0, err
+        assert err.count(said) == times
+
+
+def test_a_stage_is_given_once(command: Command, tiny_cascade: Path, tmp_path: Path) -> None:
+    twice = [f"--network=base={tiny_cascade / 'base'}"] * 2
+    code, _, err = command("assemble", tmp_path / "cascade", "--spec", "tiny", *twice)
+    assert code == 2
+    assert "each stage once" in err
+    assert not (tmp_path / "cascade").exists()

@@ -6,6 +6,7 @@ import itertools
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -196,9 +197,9 @@ def test_decord_and_pyav_read_the_same(clips: Path, monkeypatch: pytest.MonkeyPa
     used: list[object] = []
     original = random_access._decord_reader
 
-    def reader(*given: object) -> object:
+    def reader(*given: Any) -> object:
         used.append(given)
-        return original(*given)  # type: ignore[arg-type]
+        return original(*given)
 
     times = [k / 8 for k in range(8)]
     monkeypatch.setattr(random_access, "_decord_reader", reader)

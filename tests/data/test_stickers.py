@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
+from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 
 from vidcascade.data.config import WorldConfig
 from vidcascade.data.fetch import cache_folder, has_stickers
-from vidcascade.data.stickers import Description, StickerWorld
+from vidcascade.data.stickers import Description, Split, StickerWorld
 from vidcascade.data.words import BACKGROUNDS, CAMERAS, COLOURS, MOTIONS, SIZES, SOLIDS
 
 cv2.setNumThreads(1)
@@ -235,10 +237,10 @@ def test_captions_use_the_right_words(solids: Make) -> None:
 
 def test_held_out_combinations_stay_out_of_training(solids: Make) -> None:
     world = solids(held_out=0.2, held_out_seed=3, colours=("red", "blue"), two_subjects=0.2)
-    combos: dict[str, set[tuple[object, ...]]] = {"train": set(), "held_out": set()}
+    combos: dict[Split, set[tuple[object, ...]]] = {"train": set(), "held_out": set()}
     for split, found in combos.items():
         for seed in range(600):
-            d = world.describe(seed, split)  # type: ignore[arg-type]
+            d = world.describe(seed, split)
             assert world.is_held_out(d) == (split == "held_out")
             if d.relation is None:
                 found.add((d.subjects[0][:2], d.motions[0], d.background))
@@ -270,13 +272,13 @@ def test_shadow_darkens_without_changing_the_mask(solids: Make) -> None:
     assert (plain - shaded).max() > 20
 
 
-def test_missing_stickers_are_said_once(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_stickers_are_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vidcascade.data.stickers._warned", False)
     with pytest.warns(UserWarning, match="fetch_stickers"):
-        world = StickerWorld(stickers=tmp_path)  # type: ignore[arg-type]
+        world = StickerWorld(stickers=tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        StickerWorld(stickers=tmp_path)  # type: ignore[arg-type]
+        StickerWorld(stickers=tmp_path)
     assert all(c is not None for s in range(40) for _, c, _ in world.describe(s).subjects)
     assert world.vocabulary()["subjects"] == ()
     assert "ball" in world.vocabulary()["solids"]
@@ -289,7 +291,7 @@ def test_bad_requests_are_refused(solids: Make) -> None:
     with pytest.raises(ValueError, match="too small"):
         world.render(world.scene(one("up"), 0), 2, [0.0])
     with pytest.raises(ValueError, match="split"):
-        world.describe(0, "test")  # type: ignore[arg-type]
+        world.describe(0, cast("Split", "test"))
 
 
 @needs_stickers

@@ -51,7 +51,9 @@ def _by_stage(texts: list[str], option: str, what: str) -> dict[str, Path]:
     chosen: dict[str, Path] = {}
     for text in texts:
         name, _, path = text.partition("=")
-        if not path:
-            raise UsageError(f"{option} {text!r} cannot be read: write stage={what}.")
+        if not path or name in chosen:
+            raise UsageError(
+                f"{option} {text!r} cannot be read: write stage={what}, each stage once."
+            )
         chosen[name] = Path(path)
     return chosen

@@ -58,7 +58,7 @@ def distil(
     from vidcascade.cli.train import is_main, list_skipped, plain_warnings, read_settings, report
     from vidcascade.training.distillation import METHODS, distil_stage
     from vidcascade.training.sheets import SheetWriter
-    from vidcascade.training.sources import FolderSource
+    from vidcascade.training.sources import FolderSource, warn_of_emphasis
     from vidcascade.training.trainer import ENDLESS, RunSettings
 
     with plain_warnings():
@@ -74,6 +74,9 @@ def distil(
             loaded = loaded.model_copy(update={"world": None})
             source = FolderSource.open(loaded, stage, data)
             list_skipped(source.folder.skipped, len(source.folder.entries))
+            about = loaded.stage(stage).student
+            if about is not None and is_main():
+                warn_of_emphasis(about.training, f"stages.{stage}.student.training")
         place = out / stage
         settings = RunSettings(
             place, max_minutes, sheet_every, save_every, log_every, workers, init, seed,

@@ -32,12 +32,7 @@ from vidcascade.diffusion.flow_matching import add_noise, training_sigmas, veloc
 from vidcascade.diffusion.guidance import Guidance
 from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
-from vidcascade.nn.low_rank import (
-    add_low_rank,
-    allow_compiling,
-    fingerprint,
-    set_low_rank,
-)
+from vidcascade.nn.low_rank import add_low_rank, allow_compiling, fingerprint, set_low_rank
 from vidcascade.training.averages import averaged_changes
 from vidcascade.training.dataset import Example
 from vidcascade.training.draws import Draws

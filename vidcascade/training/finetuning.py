@@ -7,7 +7,6 @@ work is local and knows no subjects.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Callable
@@ -117,8 +116,8 @@ def finetune(
         overwrite: replace ``out``.
         rank: learn a change of each matrix of this rank (LoRA, Hu et al. 2022), and add it to the
             weights in the end; None trains all of the weights.
-        keep: share of the old weights in the result, in [0, 1): the mean of what was and what was
-            learnt forgets less than it loses of the new (Wortsman et al. 2022).
+        keep: share of the old weights in the result, in [0, 1): a mean of what was and what was
+            learnt is often better than either (Wortsman et al. 2022).
 
     Returns:
         ``out``.
@@ -173,15 +172,16 @@ class _Tuning(StageRun):
 
     def averaged(self) -> SpaceTimeDenoiser:
         """See :meth:`StageRun.averaged`."""
-        old = self._old()
         if self.rank_of_change is None:
             new = super().averaged()
         else:
-            new = copy.deepcopy(old)
+            new = self._old()
             merge_low_rank(new, averaged_changes(self.network, self.ema, self.trained))
-        with torch.no_grad():
-            for parameter, before in zip(new.parameters(), old.parameters(), strict=True):
-                parameter.lerp_(before, self.keep)
+        if self.keep > 0.0:
+            with torch.no_grad():
+                pairs = zip(new.parameters(), self._old().parameters(), strict=True)
+                for parameter, before in pairs:
+                    parameter.lerp_(before, self.keep)
         return new.eval()
 
     def _old(self) -> SpaceTimeDenoiser:
