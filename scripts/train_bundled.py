@@ -2,7 +2,8 @@
 
 Fetches the stickers, trains the stages one after the other, puts them together, measures them and
 writes the model card. With ``--spec`` it does so for any cascade, also for one of one or two stages
-(``configs/baselines``): what needs a base, a bridge and a refiner is then left out.
+(``configs/baselines``): what needs a base, a bridge and a refiner is then left out. With
+``--clips`` the base and its student also learn from a folder of captioned videos.
 Every training has a budget in minutes, at whose end its learning rates have decayed. Run the same
 command again after an interruption, however it came: what is done is skipped, and a training goes
 on from its last checkpoint.
@@ -80,6 +81,11 @@ class Plan:
         trained = ["space", *self.stages, *self.owns.values()]
         if self.spec.stages[0].student is not None:
             trained.append("distil")
+        # The base and its student read prompts; the stages after them do not, and learn from the
+        # world, whose clips can be drawn at any size.
+        self.clips: tuple[str, ...] = ()
+        if args.clips is not None:
+            self.clips = ("--data", str(args.clips), "--data-share", str(args.clips_share))
         self.budgets: Mapping[str, float] = {
             n: getattr(args, f"{n.replace('-', '_')}_minutes") for n in trained
         }
@@ -133,7 +139,8 @@ class Plan:
 
     def _claim(self) -> None:
         """A folder belongs to one set of settings: what is done was done with them."""
-        settings = json.dumps({"spec": self.args.spec, "minutes": dict(self.budgets)})
+        given = {"spec": self.args.spec, "minutes": dict(self.budgets)}
+        settings = json.dumps(given | ({"clips": self.clips} if self.clips else {}))
         file = self.out / "settings.json"
         if file.exists() and file.read_text(encoding="utf-8") != settings:
             raise SystemExit(
@@ -166,6 +173,8 @@ class Plan:
             command += ["--init", str(self._network(init, stage))]
         for key, value in (recipe or {}).items():
             command += ["--set", f"{key}={value}"]
+        if stage == self.stages[0]:
+            command += self.clips
         for folder in previous:
             command += ["--previous", str(folder)]
         if previous:
@@ -195,12 +204,24 @@ class Plan:
         self._put_together(self.weights, {s: self._finished(s) for s in self.stages}, student)
 
     def _put_together(self, out: Path, networks: Mapping[str, Path], student: Path | None) -> None:
-        command = ["assemble", str(out), "--spec", self.args.spec, "--force"]
+        command = ["assemble", str(out), "--spec", self._described(), "--force"]
         for stage, network in networks.items():
             command += ["--network", f"{stage}={network}"]
         if student is not None:
             command += ["--student", f"base={student}"]
         self._python("-m", "vidcascade", *command)
+
+    def _described(self) -> str:
+        """The spec, whose world knows what words the clips' captions add."""
+        if not self.clips:
+            return str(self.args.spec)
+        from vidcascade.training.mixing import with_words
+        from vidcascade.training.sources import FolderSource
+
+        new = FolderSource.open(self.spec, self.stages[0], self.args.clips)
+        file = self.out / "spec.yaml"
+        file.write_text(with_words(self.spec, new).to_yaml(), encoding="utf-8")
+        return str(file)
 
     def _distil(self) -> None:
         """The base's student, by both methods one after the other, and the cascade with it."""
@@ -210,7 +231,7 @@ class Plan:
             command = ["distil", "base", "--spec", self.args.spec, "--weights", str(self.weights)]
             command += ["--method", method, "--out", str(out), "--sheet-every", "1000"]
             command += ["--budget-minutes", str(self.budgets["distil"] * share)]
-            command += ["--workers", str(self.args.workers)]
+            command += ["--workers", str(self.args.workers), *self.clips]
             if self.args.compile:
                 command.append("--compile")
             if student is not None:
@@ -267,11 +288,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, minutes in BUDGETS.items():
         parser.add_argument(f"--{name}-minutes", type=float, default=minutes, metavar="M",
                             help=f"budget of {name}; 0 leaves it out [{minutes:g}]")  # fmt: skip
+    parser.add_argument("--clips", type=Path, metavar="FOLDER",
+                        help="captioned videos beside the drawn ones")  # fmt: skip
+    parser.add_argument("--clips-share", type=float, default=0.15, help="their share [%(default)s]")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw examples")
     parser.add_argument("--compile", action="store_true", help="compile the networks (needs g++)")
     parser.add_argument("--only", action="append", metavar="PHASE", help="these phases; repeatable")
     args = parser.parse_args(arguments)
     args.out = args.out.absolute()
+    if args.clips is not None:
+        args.clips = args.clips.absolute()
+        if not (args.clips / "metadata.jsonl").is_file():
+            parser.error(f"there is no metadata.jsonl in {args.clips}")
+        if not 0.0 < args.clips_share < 1.0:
+            parser.error("--clips-share must be between 0 and 1")
     if Path(args.spec).is_file():
         args.spec = str(Path(args.spec).absolute())
     from vidcascade.errors import VidCascadeError

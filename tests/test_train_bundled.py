@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.loading import load_script
+from tests.training import conftest as training
 from vidcascade.cascade.pipeline import VidCascadePipeline
+from vidcascade.cascade.spec import CascadeSpec
 
 main = load_script("train_bundled").main
 PHASES = (
@@ -21,6 +23,9 @@ ARGUMENTS = [
     "--bridge-minutes", "0.02", "--refiner-minutes", "0.02",
     "--bridge-own-minutes", "0.02", "--refiner-own-minutes", "0.02", "--distil-minutes", "0.04",
 ]  # fmt: skip
+
+
+clips = training.clips
 
 
 @pytest.mark.slow
@@ -64,10 +69,33 @@ def test_a_cascade_is_trained_and_put_together(
         main([*arguments, "--space-minutes", "0.5"])
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:no stickers in")
+def test_clips_of_a_folder_are_learnt_beside_the_drawn_ones(clips: Path, tmp_path: Path) -> None:
+    spec = CascadeSpec.load("tiny")
+    assert spec.world is not None
+    spec = spec.model_copy(update={"world": spec.world.model_copy(update={"solid_share": 1.0})})
+    (tmp_path / "spec.yaml").write_text(spec.to_yaml(), encoding="utf-8")
+    only = [w for phase in ("base", "bridge", "refiner", "assemble") for w in ("--only", phase)]
+    own = ["--space-minutes", "0", "--bridge-own-minutes", "0", "--refiner-own-minutes", "0", *only]
+    given = ["--out", str(tmp_path / "run"), *ARGUMENTS, *own]
+    given += ["--spec", str(tmp_path / "spec.yaml"), "--clips", str(clips), "--clips-share", "0.5"]
+    assert main(given) == 0
+    made = CascadeSpec.load(tmp_path / "run" / "weights" / "spec.yaml")
+    assert made.world is not None
+    assert set(made.world.learnt) == {"fast", "slow", "short"}
+    trained = CascadeSpec.load(tmp_path / "run" / "bridge" / "bridge" / "spec.yaml")
+    assert trained.world is not None
+    assert trained.world.learnt == ()
+    with pytest.raises(SystemExit, match="begun with other settings"):
+        main([*given, "--clips-share", "0.4"])
+
+
 def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for wrong, words in (
         (["--only", "dance"], "there is no phase dance"),
         (["--bridge-minutes", "0"], "only space can be left out"),
+        (["--clips", str(tmp_path)], "there is no metadata.jsonl"),
     ):
         with pytest.raises(SystemExit) as caught:
             main(["--out", str(tmp_path / "run"), *wrong])

@@ -1,7 +1,8 @@
 """What each choice of the base's recipe is worth: ``python -m benchmarks.training.ablation``.
 
-Every row is one change of one baseline, trained for the same processor time and measured on the
-same held-out clips (:mod:`benchmarks.training.held_out`). Rows are stored as they are finished;
+Every row is one change of one baseline, trained for the same processor time, measured on the same
+held-out clips (:mod:`benchmarks.training.held_out`) and asked for the same held-out prompts
+(:mod:`benchmarks.training.asking`). Rows are stored as they are finished;
 the same command goes on where it stopped.
 """
 
@@ -20,12 +21,15 @@ from typing import Any
 import cv2
 import torch
 
-from benchmarks.common import RESULTS, Table, save_result
+from benchmarks.adherence import add_lessons
+from benchmarks.common import RESULTS, Table, percent, save_result
+from benchmarks.training.asking import Questions, shares
 from benchmarks.training.budget import Trained, train
 from benchmarks.training.held_out import BANDS, HeldOut, Score, score
 from benchmarks.training.variants import BASELINE, NAMED, RESEEDED, VARIANTS, Variant
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.metrics.adherence.teaching import Lessons
 from vidcascade.nn.text import build_text_encoder
 from vidcascade.training.objective import TextCache
 from vidcascade.training.sheets import SheetWriter
@@ -41,6 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--row", action="append", metavar="NAME", help="these rows [all]")
     parser.add_argument("--minutes", type=float, default=4.0, help="processor time of each row")
     parser.add_argument("--clips", type=int, default=48, help="held-out clips")
+    parser.add_argument("--prompts", type=int, default=24,
+                        help="held-out prompts to ask each row for; 0 asks none")  # fmt: skip
+    add_lessons(parser)
+    parser.add_argument("--run", type=Path, default=Path("runs/ablation"),
+                        help="folder that keeps the recogniser between runs")  # fmt: skip
     parser.add_argument("--again", action="store_true", help="also rows that are stored already")
     parser.add_argument("--sheets", type=Path, help="folder for samples of each row")
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
@@ -78,6 +87,7 @@ def run(spec: CascadeSpec, chosen: Sequence[Variant], args: argparse.Namespace) 
     rows = _stored(args.results)
     text: TextCache | None = None
     clips: HeldOut | None = None
+    questions: Questions | None = None
     for variant in chosen:
         settings = _settings(spec, variant, args, device)
         found = rows.get(variant.name)
@@ -87,9 +97,11 @@ def run(spec: CascadeSpec, chosen: Sequence[Variant], args: argparse.Namespace) 
         if text is None or clips is None:
             text = TextCache(build_text_encoder(spec.text.encoder, spec.text.max_tokens).to(device))
             clips = HeldOut.draw(spec, args.clips)
-        rows[variant.name] = one_row(spec, variant, text, clips, args, device) | {
-            "settings": settings
-        }
+            if args.prompts > 0:
+                lessons = Lessons(scenes=args.scenes, steps=args.lessons)
+                questions = Questions.draw(spec, args.prompts, args.run, lessons)
+        row = one_row(spec, variant, text, clips, questions, args, device)
+        rows[variant.name] = row | {"settings": settings}
         # Rows of other settings stay out of the table; they would be measured again anyway.
         rows = {
             name: row for name, row in rows.items()
@@ -104,9 +116,9 @@ def run(spec: CascadeSpec, chosen: Sequence[Variant], args: argparse.Namespace) 
 
 def one_row(
     spec: CascadeSpec, variant: Variant, text: TextCache, clips: HeldOut,
-    args: argparse.Namespace, device: torch.device,
+    questions: Questions | None, args: argparse.Namespace, device: torch.device,
 ) -> Row:  # fmt: skip
-    """Train one variant and measure it."""
+    """Train one variant, measure it and ask it."""
     changed = variant.spec(spec)
     stage = changed.stages[0]
     trained = train(changed, stage, variant, text, 60 * args.minutes * variant.budget, device)
@@ -115,13 +127,17 @@ def one_row(
         decay: score(rule, network, clips, text, spec.dtype)
         for decay, network in trained.networks.items()
     }
+    asked = None
+    if questions is not None:
+        network = trained.networks[stage.training.ema]
+        asked = shares(questions.ask(rule, network, text, spec.dtype))
     if args.sheets is not None:
         folder = args.sheets / variant.name
         folder.mkdir(parents=True, exist_ok=True)
         sheet = SheetWriter(changed, stage.name, folder)
         sheet.rule = rule
         sheet(trained.networks[stage.training.ema], trained.steps)
-    return _row(variant, trained, scores, stage.training.ema)
+    return _row(variant, trained, scores, stage.training.ema) | {"adherence": asked}
 
 
 def _row(variant: Variant, trained: Trained, scores: Mapping[float, Score], ema: float) -> Row:
@@ -163,6 +179,8 @@ def _settings(
         "spec": sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest(),
         "minutes": args.minutes,
         "clips": args.clips,
+        "prompts": args.prompts,
+        "lessons": [args.scenes, args.lessons] if args.prompts > 0 else None,
         "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
         **variant.settings(),
     }
@@ -185,6 +203,7 @@ def _save(rows: dict[str, Row], spec: CascadeSpec, args: argparse.Namespace) -> 
             "spec": spec.name,
             "minutes": args.minutes,
             "held_out_clips": args.clips,
+            "held_out_prompts": args.prompts,
             "threads": torch.get_num_threads(),
             "load_average": [round(v, 2) for v in os.getloadavg()]
             if hasattr(os, "getloadavg") else None,
@@ -215,6 +234,9 @@ def make_tables(rows: Mapping[str, Row], minutes: float) -> list[Table]:
         ),
     )  # fmt: skip
     tables = [losses]
+    asked = [name for name in order if rows[name].get("adherence")]
+    if asked:
+        tables.append(_adherence(rows, asked))
     several = [name for name in order if len(rows[name]["averages"]) > 1]
     if several:
         tables.append(
@@ -238,6 +260,17 @@ def make_tables(rows: Mapping[str, Row], minutes: float) -> list[Table]:
         )
     )  # fmt: skip
     return tables
+
+
+def _adherence(rows: Mapping[str, Row], asked: Sequence[str]) -> Table:
+    aspects = list(rows[asked[0]]["adherence"])
+    return Table(
+        "Held-out adherence after the same time",
+        ("row", *aspects),
+        [[name, *(percent(rows[name]["adherence"][a]) for a in aspects)] for name in asked],
+        ("of clips sampled with guidance in the spec's number of steps, from the same noise for "
+         "every row; judged as in the adherence benchmark, by a recogniser of this small world",),
+    )  # fmt: skip
 
 
 def _chance(rows: Mapping[str, Row]) -> list[str]:

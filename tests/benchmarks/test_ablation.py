@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,12 +13,15 @@ import torch
 from torch import Tensor
 
 from benchmarks.training import ablation
+from benchmarks.training.asking import Questions, shares
 from benchmarks.training.budget import train
 from benchmarks.training.held_out import BANDS, HeldOut, score
 from benchmarks.training.variants import BASELINE, NAMED, VARIANTS, Variant, VelocityStage
 from vidcascade.cascade.base import BaseStage
+from vidcascade.cascade.running import TextStates, run_stage
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.diffusion.flow_matching import add_noise
+from vidcascade.metrics.adherence.teaching import Lessons
 from vidcascade.nn.text import build_text_encoder
 from vidcascade.training.objective import TextCache
 
@@ -104,13 +108,34 @@ def test_the_ruler_measures_the_velocity_whatever_is_predicted(
     torch.testing.assert_close(made, x, atol=1e-5, rtol=1e-5)
 
 
+def test_a_variant_is_asked_as_its_rule_says(
+    spec: CascadeSpec, text: TextCache, tmp_path: Path
+) -> None:
+    questions = Questions.draw(spec, 3, tmp_path, Lessons(scenes=24, steps=2))
+    stage = spec.stages[0]
+    rule, other = BaseStage(stage), VelocityStage(stage)
+    network = rule.build_network(text.encoder.width).eval()
+    judged = questions.ask(rule, network, text, "float32")
+    assert [j.caption for j in judged] == [p.text for p in questions.prompts]
+    assert judged == questions.ask(rule, network, text, "float32")
+    # The same network means other clips where its output is taken for the velocity.
+    made = [
+        run_stage(stage, network, [5], text=TextStates(*text(["a red ball"]), *text([""])), rule=r)
+        for r in (rule, other)
+    ]
+    assert (made[0] - made[1]).abs().max() > 0.1
+    right = [replace(j, right=j.right | {"subject": k == 0}) for k, j in enumerate(judged)]
+    assert shares(right)["subject"] == pytest.approx(1 / 3)
+
+
 def test_rows_are_stored_and_not_repeated(
     spec: CascadeSpec, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     file = tmp_path / "spec.yaml"
     file.write_text(spec.to_yaml(), encoding="utf-8")
     arguments = ["--spec", str(file), "--minutes", "0.01", "--clips", "2"]
-    arguments += ["--results", str(tmp_path)]
+    arguments += ["--results", str(tmp_path), "--run", str(tmp_path / "judge")]
+    arguments += ["--prompts", "2", "--scenes", "24", "--lessons", "2"]
     assert ablation.main([*arguments, "--row", "baseline", "--row", "predict-v"]) == 0
     result = json.loads((tmp_path / "ablation.json").read_text())
     assert set(result["data"]["rows"]) == {"baseline", "predict-v"}
@@ -118,9 +143,12 @@ def test_rows_are_stored_and_not_repeated(
     assert base["steps"] >= 1
     assert base["seconds"] >= 0.6
     assert set(base["averages"]) == {"0", "0.9", "0.97", "0.99", "0.999"}
-    losses, averages, rows = result["tables"]
+    losses, asked, averages, rows = result["tables"]
     assert [row[0] for row in losses["rows"]] == ["baseline", "predict-v"]
     assert losses["rows"][0][losses["columns"].index("vs baseline")] == "+0.0 %"
+    assert asked["columns"] == ["row", "subject", "motion", "background", "everything"]
+    assert [row[0] for row in asked["rows"]] == ["baseline", "predict-v"]
+    assert all(0.0 <= share <= 1.0 for share in base["adherence"].values())
     assert len(averages["rows"]) == 5
     assert "--row predict-v" in rows["rows"][1][2]
     assert len(losses["notes"]) == 2

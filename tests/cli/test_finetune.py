@@ -17,7 +17,7 @@ from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.data.known import check_prompt
 from vidcascade.errors import UsageError
-from vidcascade.training.finetuning import mix
+from vidcascade.training.mixing import mix
 from vidcascade.training.sources import FolderSource
 from vidcascade.training.trainer import RunSettings, train_stage
 from vidcascade.video import write_clip

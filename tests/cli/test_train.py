@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,8 +14,8 @@ from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.weights import load_network
 from vidcascade.cli.train import _duration
-from vidcascade.training.finetuning import mix
-from vidcascade.training.sources import FolderSource, WorldSource
+from vidcascade.training.mixing import mix, open_clips
+from vidcascade.training.sources import FolderSource, MixedSource, WorldSource
 
 clips = training.clips
 Command = Callable[..., tuple[int, str, str]]
@@ -148,6 +149,54 @@ def test_emphasis_is_said_to_be_idle_on_a_folder_of_clips(
         )
         assert code == 0, err
         assert err.count(said) == err.count("emphasis") == times
+
+
+@pytest.mark.filterwarnings("ignore:no stickers in")
+def test_a_folder_of_clips_beside_the_drawn_ones(
+    command: Command, clips: Path, tmp_path: Path
+) -> None:
+    spec = CascadeSpec.load("tiny")
+    assert spec.world is not None
+    drawn = spec.model_copy(update={"world": spec.world.model_copy(update={"solid_share": 1.0})})
+    (tmp_path / "spec.yaml").write_text(drawn.to_yaml())
+    common = ("--batch", 2, "--workers", 0, "--steps", 1, "--sheet-every", 0, "--data", clips)
+    both = ("--spec", tmp_path / "spec.yaml", *common, "--data-share", 0.5, "--set",
+            "emphasis={left: 2.0}")  # fmt: skip
+    code, _, err = command("train", "base", *both, "--out", tmp_path / "both")
+    assert code == 0, err
+    assert "emphasis" not in err  # it has an effect on what is drawn
+    # The words of both are kept with the spec; alone, the folder takes the world's place.
+    kept = CascadeSpec.load(tmp_path / "both" / "base" / "spec.yaml").world
+    assert kept is not None
+    assert {"fast", "slow"} <= set(kept.learnt)
+    for share in (1, 0):
+        out = tmp_path / str(share)
+        given = ("train", "base", "--spec", "tiny", *common, "--data-share", share, "--out", out)
+        code, _, err = command(*given)
+        assert code == (0 if share else 2), err
+    assert CascadeSpec.load(tmp_path / "1" / "base" / "spec.yaml").world is None
+    assert "must be in (0, 1], not 0" in err
+    assert not (tmp_path / "0" / "base").exists()
+
+
+@pytest.mark.filterwarnings("ignore:no stickers in")
+def test_mixed_clips_come_from_both(clips: Path) -> None:
+    spec = CascadeSpec.load("tiny")
+    assert spec.world is not None
+    spec = spec.model_copy(update={"world": spec.world.model_copy(update={"solid_share": 1.0})})
+    told, source, new = open_clips(spec, "base", clips, 0.5)
+    assert isinstance(source, MixedSource)
+    assert source.new is new
+    drawn = [
+        source.draw(k, 16, [0.0, 0.125], np.random.default_rng((7, k))).caption for k in range(40)
+    ]
+    own = [c for c in drawn if c.endswith(" clip") and c.split()[1] in ("fast", "slow", "short")]
+    assert 10 <= len(own) <= 30
+    assert told.world is not None
+    assert told.world.learnt == ("fast", "slow", "short")
+    alone, source, new = open_clips(spec, "base", clips, 1.0)
+    assert source is new
+    assert alone.world is None
 
 
 @pytest.mark.filterwarnings("ignore:no stickers", "error::vidcascade.cascade.spec.SpecWarning")

@@ -87,6 +87,7 @@ def run_stage(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     on_step: StepCallback | None = None,
+    rule: Stage | None = None,
 ) -> Tensor:
     """Sample one stage, all of its rounds.
 
@@ -99,11 +100,12 @@ def run_stage(
         device: where to compute.
         dtype: what to compute in; the sample itself is kept in float32.
         on_step: called after each step with its index (over all rounds), σ and predicted x.
+        rule: what the network's output is taken for; None is what the stage's kind says.
 
     Returns:
         (B, T, 3, size, size) float32 in [-1, 1], on the CPU.
     """
-    rule = make_stage(spec)
+    rule = rule or make_stage(spec)
     rounds = spec.rounds if spec.kind == "bridge" else 1
     video = previous
     text = None if text is None or not spec.network.text else text.to(device)

@@ -12,6 +12,7 @@ from vidcascade.cli.options import (
     BudgetMinutes,
     Compile,
     Data,
+    DataShare,
     LogEvery,
     MaxMinutes,
     SaveEvery,
@@ -32,6 +33,7 @@ def distil(
     method: Annotated[str, typer.Option(help="consistency or matching.")] = "consistency",
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/distil"),
     data: Data = None,
+    data_share: DataShare = 1.0,
     max_minutes: MaxMinutes = None,
     budget_minutes: BudgetMinutes = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps in all.")] = None,
@@ -57,8 +59,9 @@ def distil(
     from vidcascade.cascade.weights import SPEC_FILE, resolve_weights
     from vidcascade.cli.train import is_main, list_skipped, plain_warnings, read_settings, report
     from vidcascade.training.distillation import METHODS, distil_stage
+    from vidcascade.training.mixing import open_clips
     from vidcascade.training.sheets import SheetWriter
-    from vidcascade.training.sources import FolderSource, warn_of_emphasis
+    from vidcascade.training.sources import ClipSource, warn_of_emphasis
     from vidcascade.training.trainer import ENDLESS, RunSettings
 
     with plain_warnings():
@@ -69,13 +72,12 @@ def distil(
             changes.setdefault("steps", ENDLESS)
         changes |= {k: v for k, v in {"steps": steps, "batch": batch}.items() if v}
         loaded = loaded.with_student_recipe(stage, **changes)
-        source = None
+        source: ClipSource | None = None
         if data is not None:
-            loaded = loaded.model_copy(update={"world": None})
-            source = FolderSource.open(loaded, stage, data)
-            list_skipped(source.folder.skipped, len(source.folder.entries))
+            loaded, source, new = open_clips(loaded, stage, data, data_share, seed)
+            list_skipped(new.folder.skipped, len(new.folder.entries))
             about = loaded.stage(stage).student
-            if about is not None and is_main():
+            if about is not None and source is new and is_main():
                 warn_of_emphasis(about.training, f"stages.{stage}.student.training")
         place = out / stage
         settings = RunSettings(

@@ -61,6 +61,7 @@ def finetune(
     from diffusers.utils import logging
 
     from vidcascade.training import finetuning
+    from vidcascade.training.mixing import mix
     from vidcascade.training.sheets import SheetWriter
     from vidcascade.training.sources import FolderSource
     from vidcascade.training.trainer import RunSettings
@@ -76,7 +77,7 @@ def finetune(
         check_replaceable(out, force)
         new = FolderSource.open(spec, stage, data, stills=True)
         list_skipped(new.folder.skipped, len(new.folder.entries))
-        source = finetuning.mix(spec, stage, new, share, seed)
+        source = mix(spec, stage, new, share, seed)
         place = (run or out.with_name(f"{out.name}-run")) / stage
         settings = RunSettings(
             place, sheet_every=sheet_every, save_every=save_every, log_every=log_every,

@@ -16,6 +16,12 @@ Data = Annotated[
     Path | None,
     typer.Option(help="Folder of videos with metadata.jsonl; without it, drawn stickers."),
 ]
+DataShare = Annotated[
+    float,
+    typer.Option(
+        min=0.0, max=1.0, help="Share of the folder's clips, with --data; the world draws the rest."
+    ),
+]
 MaxMinutes = Annotated[
     float | None, typer.Option(min=0.01, help="Pause after this; run again to go on.")
 ]

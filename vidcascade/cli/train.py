@@ -15,6 +15,7 @@ from vidcascade.cli.options import (
     BudgetMinutes,
     Compile,
     Data,
+    DataShare,
     LogEvery,
     MaxMinutes,
     SaveEvery,
@@ -36,6 +37,7 @@ def train(
     spec: Annotated[str, typer.Option(help="Spec file, or a bundled one's name.")] = "stickers",
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs"),
     data: Data = None,
+    data_share: DataShare = 1.0,
     max_minutes: MaxMinutes = None,
     budget_minutes: BudgetMinutes = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in all.")] = None,
@@ -65,8 +67,9 @@ def train(
 ) -> None:
     """Train one stage; run the same command again to continue it."""
     from vidcascade.cascade.spec import CascadeSpec
+    from vidcascade.training.mixing import open_clips
     from vidcascade.training.sheets import SheetWriter
-    from vidcascade.training.sources import FolderSource, warn_of_emphasis
+    from vidcascade.training.sources import ClipSource, warn_of_emphasis
     from vidcascade.training.trainer import ENDLESS, RunSettings, train_stage
 
     with plain_warnings():
@@ -77,18 +80,16 @@ def train(
             k: v for k, v in {"steps": steps, "batch": batch, "frames": frames}.items() if v
         }
         loaded = CascadeSpec.load(spec)
-        if data is not None:
-            loaded = loaded.model_copy(update={"world": None})
         folder = out / stage
         loaded = loaded.with_recipe(stage, **changes)
+        source: ClipSource | None = None
+        if data is not None:
+            loaded, source, new = open_clips(loaded, stage, data, data_share, seed)
+            list_skipped(new.folder.skipped, len(new.folder.entries))
+            if source is new and is_main():
+                warn_of_emphasis(loaded.stage(stage).training, f"stages.{stage}.training")
         if is_main():
             _keep_spec(loaded, folder)
-        source = None
-        if data is not None:
-            source = FolderSource.open(loaded, stage, data)
-            list_skipped(source.folder.skipped, len(source.folder.entries))
-            if is_main():
-                warn_of_emphasis(loaded.stage(stage).training, f"stages.{stage}.training")
         settings = RunSettings(
             folder, max_minutes, sheet_every, save_every, log_every, workers, init, seed,
             tuple(previous or ()), previous_share, compile_, budget_minutes,

@@ -21,14 +21,14 @@ from vidcascade.cascade.assembling import assemble_cascade
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.weights import load_network, resolve_weights, verify_checksums
 from vidcascade.data.folder import METADATA
-from vidcascade.data.known import new_words
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.nn.low_rank import add_low_rank, allow_compiling, merge_low_rank
 from vidcascade.training.averages import averaged_changes
 from vidcascade.training.logs import Progress
+from vidcascade.training.mixing import with_words
 from vidcascade.training.processes import process_state
-from vidcascade.training.sources import FolderSource, MixedSource, WorldSource
+from vidcascade.training.sources import MixedSource
 from vidcascade.training.trainer import ENDLESS, RunSettings, SheetMaker, StageRun
 from vidcascade.video.atomic import check_parent, check_replaceable
 
@@ -37,7 +37,6 @@ from vidcascade.video.atomic import check_parent, check_replaceable
 RATES = {"muon_lr": 0.002, "adam_lr": 4e-4, "warmup": 30, "ema": 0.99, "steps": ENDLESS}
 # A low-rank change starts at nothing, and all of it is one optimiser's.
 LOW_RANK_RATES = RATES | {"muon_lr": 0.0, "adam_lr": 1e-3}
-MOST_WORDS, LONGEST_WORD = 500, 40  # of what the new captions add, kept in the spec
 _DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 
 
@@ -63,32 +62,6 @@ def prepare(
     return folder, spec.with_recipe(stage, **chosen)
 
 
-def mix(
-    spec: CascadeSpec, stage: str, new: FolderSource, share: float, seed: int = 0
-) -> MixedSource:
-    """New clips with probability ``share``, the drawn world's else.
-
-    Raises:
-        UsageError: a share outside (0, 1], or old clips that cannot be drawn here.
-    """
-    if not 0.0 < share <= 1.0:
-        raise UsageError(f"The share of new clips must be in (0, 1], not {share:g}.")
-    if share == 1.0:
-        return MixedSource(new, new, share)
-    if spec.world is None:
-        raise UsageError(
-            f"The cascade {spec.name} has no world whose clips could keep what it knows: train on "
-            "new clips alone with --share 1, or put old ones into the folder."
-        )
-    old = WorldSource(spec, spec.stage(stage), seed)
-    if not old.world.has_stickers and spec.world.solid_share < 1:
-        raise UsageError(
-            "The stickers that keep what the cascade knows are not here: run "
-            "scripts/fetch_stickers.py, or train on new clips alone with --share 1."
-        )
-    return MixedSource(new, old, share)
-
-
 def finetune(
     weights: Path,
     spec: CascadeSpec,
@@ -108,7 +81,7 @@ def finetune(
         weights: folder of the cascade, as :func:`prepare` gives it.
         spec: of the cascade, with the recipe.
         stage: to train.
-        source: of clips, as :func:`mix` gives it.
+        source: of clips, as :func:`~vidcascade.training.mixing.mix` gives it.
         settings: of the run; it starts from the stage's own weights, whatever ``init`` says.
         out: folder of the new cascade.
         report: gets the training's lines.
@@ -141,7 +114,7 @@ def finetune(
     trained = _Tuning(spec, stage, run, source, rank, keep).complete(report, sheet)
     if state.is_main_process:
         networks = {s.name: trained if s.name == stage else weights / s.name for s in spec.stages}
-        kept = _with_words(CascadeSpec.load(weights / "spec.yaml"), source.new)
+        kept = with_words(CascadeSpec.load(weights / "spec.yaml"), source.new)
         dtype = _stored_dtype(weights / stage)
         assemble_cascade(kept, networks, out, dtype, overwrite, _card(weights, source, settings))
     state.wait_for_everyone()
@@ -223,17 +196,6 @@ def _claim(folder: Path, identity: str) -> None:
             f"{folder} holds a run on other weights, clips or settings: choose another --run, or "
             "remove it."
         )
-
-
-def _with_words(spec: CascadeSpec, new: FolderSource) -> CascadeSpec:
-    """The spec, whose world knows the words that the new captions add."""
-    if spec.world is None:
-        return spec
-    found = new_words((entry.caption for entry in new.folder.entries), spec.world)
-    words = tuple(dict.fromkeys((*spec.world.learnt, *found)))
-    words = tuple(word for word in words if len(word) <= LONGEST_WORD)[-MOST_WORDS:]
-    world = spec.world.model_copy(update={"learnt": words})
-    return spec.model_copy(update={"world": world})
 
 
 def _stored_dtype(folder: Path) -> torch.dtype:
