@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.training import conftest as training
 from vidcascade.cascade.registry import make_stage
@@ -18,6 +19,7 @@ from vidcascade.training.mixing import mix, open_clips
 from vidcascade.training.sources import FolderSource, MixedSource, WorldSource
 
 clips = training.clips
+WEIGHTS = "diffusion_pytorch_model.safetensors"
 Command = Callable[..., tuple[int, str, str]]
 QUICK = ("--spec", "tiny", "--batch", 2, "--workers", 0, "--log-every", 1, "--sheet-every", 2)
 
@@ -84,6 +86,8 @@ def test_a_loss_that_is_no_number_ends_with_code_1(command: Command, tmp_path: P
         (("refiner", "--init", "."), 1, "incomplete or damaged"),
         (("base", "--seed", "-1"), 2, "seed"),
         (("refiner", "--previous-share", "1.5"), 2, "previous-share"),
+        (("base", "--keep", "0.5"), 2, "weights to start from"),
+        (("base", "--init", ".", "--keep", "1"), 2, "in [0, 1)"),
     ],
 )
 def test_what_cannot_work_is_refused(
@@ -149,6 +153,23 @@ def test_emphasis_is_said_to_be_idle_on_a_folder_of_clips(
         )
         assert code == 0, err
         assert err.count(said) == err.count("emphasis") == times
+
+
+def test_some_of_the_old_weights_can_be_kept(command: Command, clips: Path, tmp_path: Path) -> None:
+    given = ("train", "base", *QUICK[:-2], "--data", clips, "--steps", 2, "--sheet-every", 0)
+    code, _, err = command(*given, "--out", tmp_path / "first")
+    assert code == 0, err
+    first = tmp_path / "first" / "base" / "network"
+    made = {}
+    for keep in (0.0, 0.5):
+        options = ("--init", first, "--keep", keep, "--out", tmp_path / str(keep))
+        code, _, err = command(*given, *options)
+        assert code == 0, err
+        made[keep] = load_file(tmp_path / str(keep) / "base" / "network" / WEIGHTS)
+    before = load_file(first / WEIGHTS)
+    assert any((made[0.0][k] != before[k]).any() for k in before)
+    for name, old in before.items():
+        torch.testing.assert_close(made[0.5][name], (old + made[0.0][name]) / 2)
 
 
 @pytest.mark.filterwarnings("ignore:no stickers in")

@@ -48,6 +48,9 @@ def train(
         typer.Option("--set", help="Another training setting: shift=4.0; repeatable."),
     ] = None,
     init: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
+    keep: Annotated[
+        float, typer.Option(help="Share of them that stays in the result, 0 to below 1.")
+    ] = 0.0,
     previous: Annotated[
         list[Path] | None,
         typer.Option(
@@ -92,7 +95,7 @@ def train(
             _keep_spec(loaded, folder)
         settings = RunSettings(
             folder, max_minutes, sheet_every, save_every, log_every, workers, init, seed,
-            tuple(previous or ()), previous_share, compile_, budget_minutes,
+            tuple(previous or ()), previous_share, compile_, budget_minutes, keep,
         )  # fmt: skip
         sheets = SheetWriter(loaded, stage, folder, source) if sheet_every else None
         weights = train_stage(loaded, stage, settings, report, sheets, source)

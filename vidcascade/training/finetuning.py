@@ -19,7 +19,7 @@ from torch import nn
 
 from vidcascade.cascade.assembling import assemble_cascade
 from vidcascade.cascade.spec import CascadeSpec
-from vidcascade.cascade.weights import load_network, resolve_weights, verify_checksums
+from vidcascade.cascade.weights import resolve_weights, verify_checksums
 from vidcascade.data.folder import METADATA
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
@@ -89,8 +89,7 @@ def finetune(
         overwrite: replace ``out``.
         rank: learn a change of each matrix of this rank (LoRA, Hu et al. 2022), and add it to the
             weights in the end; None trains all of the weights.
-        keep: share of the old weights in the result, in [0, 1): a mean of what was and what was
-            learnt is often better than either (Wortsman et al. 2022).
+        keep: share of the old weights in the result, in [0, 1).
 
     Returns:
         ``out``.
@@ -110,8 +109,8 @@ def finetune(
     if state.is_main_process:
         _claim(settings.out, _identity(weights, spec, stage, source, settings, rank))
     state.wait_for_everyone()
-    run = replace(settings, init=weights / stage)
-    trained = _Tuning(spec, stage, run, source, rank, keep).complete(report, sheet)
+    run = replace(settings, init=weights / stage, keep=keep)
+    trained = _Tuning(spec, stage, run, source, rank).complete(report, sheet)
     if state.is_main_process:
         networks = {s.name: trained if s.name == stage else weights / s.name for s in spec.stages}
         kept = with_words(CascadeSpec.load(weights / "spec.yaml"), source.new)
@@ -126,16 +125,16 @@ class _Tuning(StageRun):
 
     def __init__(
         self, spec: CascadeSpec, stage: str, settings: RunSettings, source: MixedSource,
-        rank: int | None, keep: float,
+        rank: int | None,
     ) -> None:  # fmt: skip
-        self.rank_of_change, self.keep = rank, keep
+        self.rank_of_change = rank
         if rank is not None and settings.compile:
             allow_compiling()
         super().__init__(spec, stage, settings, source)
 
     def build(self) -> nn.Module:
         """See :meth:`StageRun.build`."""
-        network = self._old()
+        network = self.initial()
         if self.rank_of_change is not None:
             try:
                 add_low_rank(network, self.rank_of_change)
@@ -143,24 +142,13 @@ class _Tuning(StageRun):
                 raise UsageError(f"--rank {self.rank_of_change}: {error}.") from None
         return network
 
-    def averaged(self) -> SpaceTimeDenoiser:
-        """See :meth:`StageRun.averaged`."""
+    def learnt(self) -> SpaceTimeDenoiser:
+        """See :meth:`StageRun.learnt`."""
         if self.rank_of_change is None:
-            new = super().averaged()
-        else:
-            new = self._old()
-            merge_low_rank(new, averaged_changes(self.network, self.ema, self.trained))
-        if self.keep > 0.0:
-            with torch.no_grad():
-                pairs = zip(new.parameters(), self._old().parameters(), strict=True)
-                for parameter, before in pairs:
-                    parameter.lerp_(before, self.keep)
-        return new.eval()
-
-    def _old(self) -> SpaceTimeDenoiser:
-        assert self.settings.init is not None
-        with torch.random.fork_rng(devices=[]):
-            return load_network(self.settings.init, self.rule, self.text_width)
+            return super().learnt()
+        new = self.initial()
+        merge_low_rank(new, averaged_changes(self.network, self.ema, self.trained))
+        return new
 
 
 def _identity(

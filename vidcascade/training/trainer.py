@@ -65,6 +65,8 @@ class RunSettings:
         sheet_every, save_every, log_every: in steps; 0 is never.
         workers: processes that draw examples.
         init: folder of weights to start from.
+        keep: share of those weights in the result, in [0, 1): a mean of what was and what was
+            learnt is often better than either (Wortsman et al. 2022).
         seed: of examples and noise.
         previous: folder of the stage before's network, whose re-generations become inputs; with
             those of stages before it in front, its own inputs are re-generated too.
@@ -85,6 +87,7 @@ class RunSettings:
     previous_share: float = 0.5
     compile: bool = False
     budget_minutes: float | None = None
+    keep: float = 0.0
 
 
 def train_stage(
@@ -109,10 +112,16 @@ def train_stage(
         source: of clips; None is the sticker world.
 
     Raises:
-        UsageError: a stage that the spec has not, or a batch or network that cannot be shared out.
+        UsageError: a stage that the spec has not, a batch or network that cannot be shared out, or
+            a share of weights to keep that cannot be.
         VidCascadeError: the loss is not finite, the samples have collapsed, the checkpoint does
             not fit, or clips or weights cannot be read.
     """
+    if not 0.0 <= settings.keep < 1.0 or (settings.keep > 0.0 and settings.init is None):
+        raise UsageError(
+            f"The share of old weights to keep must be in [0, 1), of weights to start from, not "
+            f"{settings.keep:g}."
+        )
     return StageRun(spec, stage_name, settings, source).complete(report, sheet)
 
 
@@ -193,9 +202,15 @@ class StageRun:
         """What is trained."""
         network = self.rule.build_network(self.text_width)
         if self.settings.init is not None:
-            given = load_network(self.settings.init, self.rule, self.text_width)
-            network.load_state_dict(given.state_dict())
+            network.load_state_dict(self.initial().state_dict())
         return network
+
+    def initial(self) -> SpaceTimeDenoiser:
+        """The weights that the run starts from, read again."""
+        assert self.settings.init is not None
+        # Its weights are drawn only to be replaced, so the run's random numbers are left alone.
+        with torch.random.fork_rng(devices=[]):
+            return load_network(self.settings.init, self.rule, self.text_width)
 
     def denoisers(self) -> list[SpaceTimeDenoiser]:
         """The networks in it."""
@@ -212,12 +227,21 @@ class StageRun:
         return untrained_loss(self.rule, batch, sigma)
 
     def averaged(self) -> SpaceTimeDenoiser:
+        """The network with the moving average of its weights, and some of what it started from."""
+        new = self.learnt()
+        if self.settings.keep > 0.0:
+            with torch.no_grad():
+                pairs = zip(new.parameters(), self.initial().parameters(), strict=True)
+                for parameter, before in pairs:
+                    parameter.lerp_(before, self.settings.keep)
+        return new.eval()
+
+    def learnt(self) -> SpaceTimeDenoiser:
         """The network with the moving average of its weights."""
-        # Its weights are drawn only to be replaced, so the run's random numbers are left alone.
         with torch.random.fork_rng(devices=[]):
             twin = self.rule.build_network(self.text_width)
         self.ema.copy_to(twin.parameters())
-        return twin.eval()
+        return twin
 
     def write(self, path: Path) -> None:
         """Write the result, which does not exist yet."""
