@@ -129,7 +129,9 @@ def test_the_training_script_takes_any_of_them(tmp_path: Path) -> None:
     minutes = {f"{name.replace('-', '_')}_minutes": 1.0 for name in script.BUDGETS}
     names = {}
     for arm in ARMS:
-        args = argparse.Namespace(spec=str(arm.file), out=tmp_path, only=None, **minutes)
+        args = argparse.Namespace(
+            spec=str(arm.file), out=tmp_path, only=None, clips=None, **minutes
+        )
         plan = script.Plan(args)
         names[arm.name] = [phase.name for phase in plan.phases()]
         stages = {stage.name for stage in CascadeSpec.load(arm.file).stages}
