@@ -74,7 +74,8 @@ def test_a_student_is_saved_as_the_network_that_it_is(cascade: Path, tmp_path: P
     base = fused.spec.stage("base")
     assert (base.steps, base.student, base.distilled) == (1, None, False)
     assert not (tmp_path / "fused" / "base" / STUDENT_FILE).exists()
-    assert np.array_equal(frames(fused), frames(student))
+    # Products depend in their last bits on where in memory the weights are.
+    np.testing.assert_allclose(frames(fused), frames(student), atol=1e-5)
 
 
 def test_a_teacher_that_is_saved_has_no_student_to_look_for(cascade: Path, tmp_path: Path) -> None:
