@@ -105,7 +105,7 @@ def run(spec: CascadeSpec, chosen: Sequence[Variant], args: argparse.Namespace) 
         # Rows of other settings stay out of the table; they would be measured again anyway.
         rows = {
             name: row for name, row in rows.items()
-            if row["settings"] == _settings(spec, NAMED[name], args, device)
+            if name in NAMED and row["settings"] == _settings(spec, NAMED[name], args, device)
         }  # fmt: skip
         _save(rows, spec, args)
         print(f"{variant.name}: {_summary(rows[variant.name])}", flush=True)

@@ -155,7 +155,10 @@ def test_rows_are_stored_and_not_repeated(
     pair = {"baseline": base, "baseline-seed-1": base | {"bands": [2 * b for b in base["bands"]]}}
     assert "σ 0.2 +100 %" in ablation.make_tables(pair, 1.0)[0].notes[2]
     capsys.readouterr()
-    # A finished row stands; another one joins it; other settings make it anew.
+    # A finished row stands; another one joins it; other settings make it anew; what is no row any
+    # more is forgotten.
+    result["data"]["rows"]["gone"] = base
+    (tmp_path / "ablation.json").write_text(json.dumps(result), encoding="utf-8")
     assert ablation.main([*arguments, "--row", "baseline", "--row", "untrained"]) == 0
     assert "baseline: stored" in capsys.readouterr().out
     again = json.loads((tmp_path / "ablation.json").read_text())
