@@ -153,6 +153,11 @@ def test_rows_are_stored_and_not_repeated(
     assert "--row predict-v" in rows["rows"][1][2]
     assert len(losses["notes"]) == 2
     pair = {"baseline": base, "baseline-seed-1": base | {"bands": [2 * b for b in base["bands"]]}}
+    moving = base | {"adherence": base["adherence"] | {"motion": 0.5}}
+    still = base | {"adherence": base["adherence"] | {"motion": 0.0}}
+    for row, said in ((moving, False), (still, True)):
+        notes = ablation.make_tables({"baseline": row}, 1.0)[1].notes
+        assert any("no row learns motion" in note for note in notes) == said
     assert "σ 0.2 +100 %" in ablation.make_tables(pair, 1.0)[0].notes[2]
     capsys.readouterr()
     # A finished row stands; another one joins it; other settings make it anew; what is no row any
