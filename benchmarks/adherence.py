@@ -38,6 +38,8 @@ Clips = list[NDArray[np.uint8]]
 # Seeds of descriptions and samples: far from those that training counts through.
 HELD_OUT, SEEN, BINDING = 880_000_000, 890_000_000, 895_000_000
 SHEET_CLIPS = 16
+# What every clip has, for tables with a column for each.
+ASKED = ("subject", "motion", "background", "everything")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.adherence import HELD_OUT, add_lessons, get_recogniser, short_share
+from benchmarks.adherence import ASKED, HELD_OUT, add_lessons, get_recogniser, short_share
 from benchmarks.common import RESULTS, Table, named_paths, save_result
 from benchmarks.prompts import Prompt, world_prompts
 from benchmarks.stages import LPIPS_WEIGHTS
@@ -39,7 +39,6 @@ from vidcascade.metrics.adherence.teaching import Lessons
 from vidcascade.metrics.fidelity import LPIPS, gradient_sharpness, psnr
 
 Clips = list[NDArray[np.uint8]]
-ASKED = ("subject", "motion", "background", "everything")
 TEACHER = "teacher"
 
 

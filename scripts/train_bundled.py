@@ -218,12 +218,16 @@ class Plan:
         """The spec, whose world knows what words the clips' captions add."""
         if not self.clips:
             return str(self.args.spec)
+        file = self.out / "spec.yaml"
+        if file.exists():
+            return str(file)
         from vidcascade.training.mixing import with_words
         from vidcascade.training.sources import FolderSource
+        from vidcascade.video import atomic_path
 
         new = FolderSource.open(self.spec, self.stages[0], self.args.clips)
-        file = self.out / "spec.yaml"
-        file.write_text(with_words(self.spec, new).to_yaml(), encoding="utf-8")
+        with atomic_path(file) as temporary:
+            temporary.write_text(with_words(self.spec, new).to_yaml(), encoding="utf-8")
         return str(file)
 
     def _distil(self) -> None:

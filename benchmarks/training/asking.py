@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from benchmarks.adherence import HELD_OUT, get_recogniser
+from benchmarks.adherence import ASKED, HELD_OUT, get_recogniser
 from benchmarks.prompts import Prompt, world_prompts
 from vidcascade.cascade.running import TextStates, key_of, run_stage
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.stage import Stage
 from vidcascade.data.stickers import StickerWorld
 from vidcascade.metrics.adherence.recogniser import Recogniser
-from vidcascade.metrics.adherence.scores import Judgement, judge
+from vidcascade.metrics.adherence.scores import Judgement, judge, share_right
 from vidcascade.metrics.adherence.teaching import Lessons
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.nn.precision import working_dtype
@@ -68,7 +67,7 @@ class Questions:
         return found
 
 
-def shares(judgements: Sequence[Judgement]) -> dict[str, float]:
+def shares(judgements: list[Judgement]) -> dict[str, float]:
     """Share of clips in which an aspect is right, for aspects that every clip has."""
-    aspects = ("subject", "motion", "background", "everything")
-    return {a: sum(bool(j.right[a]) for j in judgements) / len(judgements) for a in aspects}
+    found = {aspect: share_right(judgements, aspect) for aspect in ASKED}
+    return {aspect: share[0][0] for aspect, share in found.items() if share is not None}

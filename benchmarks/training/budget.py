@@ -9,7 +9,6 @@ from types import TracebackType
 
 import torch
 from diffusers.training_utils import EMAModel
-from diffusers.utils import logging
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.training.variants import Variant
@@ -18,6 +17,7 @@ from vidcascade.diffusion.flow_matching import SIGMA_FLOOR
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.nn.precision import working_dtype
 from vidcascade.training.dataset import Example, WorldDataset, collate
+from vidcascade.training.device import use_plain_attention
 from vidcascade.training.draws import Draws
 from vidcascade.training.objective import TextCache, stage_loss
 from vidcascade.training.optimisers import build_optimisers, scheduled_rate
@@ -92,7 +92,7 @@ def train(
     """
     recipe = stage.training
     network = variant.build(stage, text.encoder.width).to(device)
-    use_plain_attention(network)
+    use_plain_attention(network, device)
     read = text if stage.network.text else None
     flops = _count(spec, stage, variant, network, read)
     optimisers = build_optimisers(network, recipe)
@@ -136,7 +136,7 @@ def train(
     networks = {}
     for decay, ema in averages.items():
         networks[decay] = variant.build(stage, text.encoder.width).to(device).eval()
-        use_plain_attention(networks[decay])
+        use_plain_attention(networks[decay], device)
         ema.copy_to(networks[decay].parameters())
     return Trained(
         networks, sum(p.numel() for p in network.parameters()), flops, steps, clips,
@@ -178,13 +178,3 @@ def _count(
         loss.mean().backward()
     network.zero_grad()
     return float(counter.get_total_flops())
-
-
-def use_plain_attention(network: SpaceTimeDenoiser) -> None:
-    """On CPUs the fused kernel's backward is slow on short sequences, as the trainer knows."""
-    if network.device.type != "cpu":
-        return
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()  # diffusers calls choosing a backend experimental
-    network.set_attention_backend("_native_math")
-    logging.set_verbosity(before)

@@ -99,6 +99,8 @@ def test_what_cannot_work_is_refused(
     assert found == code, err
     assert message in err
     assert "Traceback" not in err
+    if "--keep" in arguments:
+        assert not list(tmp_path.iterdir())
 
 
 def test_time_left_is_readable() -> None:

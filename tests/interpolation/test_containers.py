@@ -38,10 +38,11 @@ def seconds(path: Path) -> float:
     """How long the picture lasts."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
+        assert stream.time_base is not None
         if stream.duration is not None:
-            return float(stream.duration * stream.time_base)  # type: ignore[operator]
+            return float(stream.duration * stream.time_base)
         ends = [p.pts + (p.duration or 0) for p in container.demux(stream) if p.pts is not None]
-        return float(max(ends) * stream.time_base)  # type: ignore[operator]
+        return float(max(ends) * stream.time_base)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])

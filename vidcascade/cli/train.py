@@ -84,6 +84,10 @@ def train(
         }
         loaded = CascadeSpec.load(spec)
         folder = out / stage
+        settings = RunSettings(
+            folder, max_minutes, sheet_every, save_every, log_every, workers, init, seed,
+            tuple(previous or ()), previous_share, compile_, budget_minutes, keep,
+        )  # fmt: skip
         loaded = loaded.with_recipe(stage, **changes)
         source: ClipSource | None = None
         if data is not None:
@@ -93,10 +97,6 @@ def train(
                 warn_of_emphasis(loaded.stage(stage).training, f"stages.{stage}.training")
         if is_main():
             _keep_spec(loaded, folder)
-        settings = RunSettings(
-            folder, max_minutes, sheet_every, save_every, log_every, workers, init, seed,
-            tuple(previous or ()), previous_share, compile_, budget_minutes, keep,
-        )  # fmt: skip
         sheets = SheetWriter(loaded, stage, folder, source) if sheet_every else None
         weights = train_stage(loaded, stage, settings, report, sheets, source)
     if is_main():

@@ -101,15 +101,13 @@ def finetune(
     """
     check_parent(out)
     check_replaceable(out, overwrite)
-    if not 0.0 <= keep < 1.0:
-        raise UsageError(f"The share of old weights to keep must be in [0, 1), not {keep:g}.")
+    run = replace(settings, init=weights / stage, keep=keep)
     if rank is not None and rank < 1:
         raise UsageError(f"The rank must be at least 1, not {rank}.")
     state = process_state()  # accelerate launch may have started several processes
     if state.is_main_process:
         _claim(settings.out, _identity(weights, spec, stage, source, settings, rank))
     state.wait_for_everyone()
-    run = replace(settings, init=weights / stage, keep=keep)
     trained = _Tuning(spec, stage, run, source, rank).complete(report, sheet)
     if state.is_main_process:
         networks = {s.name: trained if s.name == stage else weights / s.name for s in spec.stages}

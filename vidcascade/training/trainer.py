@@ -6,8 +6,6 @@ has the same losses as one that was not interrupted.
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,10 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import broadcast_object_list, set_seed
 from diffusers.training_utils import EMAModel
-from diffusers.utils import logging
 from torch import nn
 
 from vidcascade.cascade.registry import make_stage
@@ -26,10 +22,10 @@ from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.weights import load_network
 from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
-from vidcascade.nn.precision import working_dtype
 from vidcascade.nn.text import build_text_encoder
 from vidcascade.training.checkpoints import load_checkpoint, save_checkpoint, trained_minutes
 from vidcascade.training.dataset import Example, StageDataset
+from vidcascade.training.device import check_compiler, make_accelerator, use_plain_attention
 from vidcascade.training.draws import Draws
 from vidcascade.training.health import Divergence, Starvation, check_finite
 from vidcascade.training.loading import batches
@@ -89,6 +85,18 @@ class RunSettings:
     budget_minutes: float | None = None
     keep: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            UsageError: a share to keep outside [0, 1), or of no weights.
+        """
+        if not 0.0 <= self.keep < 1.0 or (self.keep > 0.0 and self.init is None):
+            raise UsageError(
+                "The share of old weights to keep must be in [0, 1), of weights to start from, "
+                f"not {self.keep:g}."
+            )
+
 
 def train_stage(
     spec: CascadeSpec,
@@ -117,11 +125,6 @@ def train_stage(
         VidCascadeError: the loss is not finite, the samples have collapsed, the checkpoint does
             not fit, or clips or weights cannot be read.
     """
-    if not 0.0 <= settings.keep < 1.0 or (settings.keep > 0.0 and settings.init is None):
-        raise UsageError(
-            f"The share of old weights to keep must be in [0, 1), of weights to start from, not "
-            f"{settings.keep:g}."
-        )
     return StageRun(spec, stage_name, settings, source).complete(report, sheet)
 
 
@@ -144,7 +147,7 @@ class StageRun:
         self.settings, self.recipe, self.rule = settings, stage.training, make_stage(stage)
         settings.out.mkdir(parents=True, exist_ok=True)
         sharded = sharding_asked()
-        self.accelerator = _accelerator(spec)
+        self.accelerator = make_accelerator(spec)
         self.ranks, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         if self.recipe.batch % self.ranks:
             raise UsageError(
@@ -167,10 +170,9 @@ class StageRun:
                 text, self.text_width, device,
             )  # fmt: skip
         if settings.compile:
-            _check_compiler(device)
+            check_compiler(device)
         for network in self.denoisers():
-            if device.type == "cpu":
-                _use_plain_attention(network)
+            use_plain_attention(network, device)
             if settings.compile:
                 network.compile_repeated_blocks()
         if sharded:
@@ -385,27 +387,3 @@ class StageRun:
     def _minutes_left(self, seconds_per_step: float, spent: float) -> float:
         by_steps = (self.recipe.steps - self.step) * seconds_per_step / 60
         return min([by_steps, *(max(end - spent, 0.0) for end in self._ends())])
-
-
-def _use_plain_attention(network: SpaceTimeDenoiser) -> None:
-    # On CPUs the fused kernel's backward is ten times slower on sequences of a few tokens.
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()  # diffusers calls choosing a backend experimental
-    network.set_attention_backend("_native_math")
-    logging.set_verbosity(before)
-
-
-def _check_compiler(device: torch.device) -> None:
-    names = (os.environ.get("CXX", ""), "g++", "clang++", "cl")
-    if device.type == "cpu" and not any(name and shutil.which(name) for name in names):
-        raise UsageError("--compile needs a C++ compiler: install g++, or train without it.")
-
-
-def _accelerator(spec: CascadeSpec) -> Accelerator:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    # float16 trains only with loss scaling, for which bfloat16 has no need.
-    wanted = "bfloat16" if spec.dtype == "float16" else spec.dtype
-    precision = "bf16" if working_dtype(wanted, device) is torch.bfloat16 else "no"
-    # Single frames leave the temporal layers without a gradient.
-    parallel = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(mixed_precision=precision, cpu=device == "cpu", kwargs_handlers=[parallel])
