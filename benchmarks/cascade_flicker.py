@@ -32,7 +32,8 @@ from benchmarks.common import RESULTS, Table, save_result, spread
 from benchmarks.flicker.sweep import SAMPLED, TRUE, Setting, Values, settings
 from benchmarks.flicker.sweep_plot import draw
 from benchmarks.flicker.sweep_verdict import LEAST_CLIPS, Verdict, change, judge, on_noise
-from benchmarks.stages import FIRST, check, to_pixels
+from benchmarks.stages import check, to_pixels
+from benchmarks.truths import FIRST
 from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of, run_stage

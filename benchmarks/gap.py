@@ -25,11 +25,11 @@ from torch import Tensor
 
 from benchmarks.common import Table, save_result, save_sheet, spread
 from benchmarks.stages import MEASURES, Judge, add_options, check, difference, to_pixels
+from benchmarks.truths import Truth, drawn_truths
 from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of, run_stage
 from vidcascade.cascade.stage import resize
-from vidcascade.data.stickers import StickerWorld
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.metrics.fidelity import LPIPS
 from vidcascade.metrics.statistics import bootstrap_mean
@@ -86,8 +86,8 @@ def run(pipelines: Mapping[str, VidCascadePipeline], args: argparse.Namespace) -
     lpips = LPIPS(args.lpips) if args.lpips.is_file() else None
     judge = Judge(lpips, args.lpips_every)
     comparing = Comparing(pipelines, judge)
-    for number in range(args.clips):
-        comparing.one_clip(FIRST + number)
+    for number, truth in enumerate(drawn_truths(after.spec, args.clips, FIRST)):
+        comparing.one_clip(truth)
         print(f"\rclip {number + 1} of {args.clips}  ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     tables = [make_table(title, values, args.clips) for title, values in comparing.values.items()]
@@ -135,7 +135,6 @@ class Comparing:
         after = pipelines[AFTER]
         self.spec = after.spec
         self.base, self.bridge, self.refiner = self.spec.stages
-        self.world = StickerWorld(self.spec.world)
         text = TextCache(after.text_encoder)
         self.over = Regenerator(
             self.spec, self.bridge.name, getattr(after, self.base.name), 1.0, text
@@ -143,27 +142,22 @@ class Comparing:
         self.values: dict[str, dict[str, dict[str, Values]]] = {}
         self.sheet: tuple[list[NDArray[np.uint8]], list[str]] = ([], [])
 
-    def one_clip(self, seed: int) -> None:
+    def one_clip(self, truth: Truth) -> None:
         """All inputs of one held-out clip."""
-        described = self.world.describe(seed, self.world.testing_split)
-        rate = self.spec.fps_after(self.refiner.name)
-        scene = self.world.scene(described, seed, self.base.frames / self.spec.fps)
-        times = [k / rate for k in range(self.refiner.frames)]
-        small = self.world.render(scene, self.bridge.size, times)
-        large = self.world.render(scene, self.refiner.size, times)
+        caption, small, large, rate = truth.caption, truth.small, truth.large, truth.rate
         each = 2**self.bridge.rounds
         low = resize(to_video(small)[:, ::each], self.base.size, "area")
         middle = resize(to_video(large), self.bridge.size, "area")
-        key = key_of(torch.Generator().manual_seed(seed))
+        key = key_of(torch.Generator().manual_seed(truth.seed))
         places = torch.arange(float(self.base.frames))[None]
         made = self.pipelines[AFTER](
-            [described.caption], keys=[key], stop_after=self.base.name, output_type="pt"
+            [caption], keys=[key], stop_after=self.base.name, output_type="pt"
         )
         assert isinstance(made, CascadeOutput)
         lows = {
             TRUTH: low,
             MADE_OVER: self.over.regenerate(
-                low, [described.caption], places, Draws.of(seed, [0])
+                low, [caption], places, Draws.of(truth.seed, [0])
             ),
             SAMPLES: made.stages[self.base.name].video,
         }  # fmt: skip
@@ -184,7 +178,7 @@ class Comparing:
             if given == SAMPLES and len(self.sheet[0]) < 2 * SHEET_CLIPS:
                 for when, clip in whole.items():
                     self.sheet[0].append(to_pixels(clip))
-                    self.sheet[1].append(f"{described.caption} ({when})")
+                    self.sheet[1].append(f"{caption} ({when})")
 
     def _size(self, index: int) -> str:
         stage = self.spec.stages[index]

@@ -1,8 +1,8 @@
 """Do the bridge and the refiner beat their stand-ins? Run with ``python -m benchmarks.stages``.
 
-Truth is rendered at every stage's own size and rate; a stage is given the truth of the stage before
-it, averaged down, and adds the spec's noise augmentation to it; its stand-in gets the same input
-without noise. See ``benchmarks/README.md``.
+Truth is rendered at every stage's own size and rate, or taken from real videos (``--videos``); a
+stage is given the truth of the stage before it, averaged down, and adds the spec's noise
+augmentation to it; its stand-in gets the same input without noise. See ``benchmarks/README.md``.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from torch import Tensor
 from benchmarks.common import RESULTS, Table, save_result, spread
 from benchmarks.judging import composite_flicker
 from benchmarks.standins import bicubic, blend, flow_warp
+from benchmarks.truths import Truth, drawn_truths, real_truths
 from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.result import StageResult
 from vidcascade.cascade.running import key_of
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.stage import resize
-from vidcascade.data.scene import Description
-from vidcascade.data.stickers import StickerWorld
+from vidcascade.data.fetch import cache_folder, has_stickers
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.metrics.fidelity import LPIPS, gradient_sharpness, psnr, ssim
 from vidcascade.metrics.flicker import mean_absolute_difference, warping_error
@@ -39,7 +39,6 @@ from vidcascade.metrics.statistics import bootstrap_mean
 from vidcascade.training.dataset import to_video
 
 LPIPS_WEIGHTS = Path(__file__).parents[2] / "shared" / "data" / "lpips_alex.safetensors"
-FIRST = 870_000_000
 TRUTH = "truth"
 
 
@@ -74,6 +73,7 @@ class Comparison:
     stage: str
     standins: tuple[str, ...]
     note: str
+    clips: str = "held-out"
     values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
     def plain(self) -> dict[str, dict[str, list[float | None]]]:
@@ -97,6 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", default="stickers", help="pipeline folder or bundled name")
+    parser.add_argument("--videos", type=Path, metavar="FOLDER",
+                        help="real clips instead of drawn ones, one from each video")  # fmt: skip
     add_options(parser)
     args = parser.parse_args(arguments)
     try:
@@ -114,30 +116,32 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     check(spec, args.clips)
     pipeline.set_progress_bar_config(disable=True)
     began = time.monotonic()
-    world = StickerWorld(spec.world)
     lpips = LPIPS(args.lpips) if args.lpips.is_file() else None
     judge = Judge(lpips, args.lpips_every)
-    comparisons = _comparisons(pipeline)
+    real = args.videos is not None
+    truths = real_truths(spec, args.videos, args.clips) if real else drawn_truths(spec, args.clips)
+    comparisons = _comparisons(pipeline, "real" if real else "held-out")
     captions = []
-    for number in range(args.clips):
-        described = world.describe(FIRST + number, world.testing_split)
-        captions.append(described.caption)
-        _one_clip(pipeline, world, described, FIRST + number, judge, comparisons)
-        print(f"\rclip {number + 1} of {args.clips}  ", end="", file=sys.stderr, flush=True)
+    for truth in truths:
+        _one_clip(pipeline, truth, judge, comparisons)
+        captions.append(truth.caption)
+        print(f"\rclip {len(captions)} of {args.clips}  ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+    check(spec, len(captions))
     tables = [table for c in comparisons for table in make_tables(c)]
     for table in tables:
         table.show()
     seconds = round(time.monotonic() - began, 1)
+    title = "Bridge and refiner against their stand-ins"
     save_result(
-        "stages",
-        "Bridge and refiner against their stand-ins",
-        f"python -m benchmarks.stages --clips {args.clips}",
+        "stages_real" if real else "stages",
+        f"{title}, on real videos" if real else title,
+        f"python -m benchmarks.stages --clips {args.clips}{' --videos FOLDER' if real else ''}",
         {
             "weights": Path(args.weights).name,
             "weight_hashes": pipeline.weight_hashes,
-            "clips": args.clips,
-            "stickers": world.has_stickers,
+            "clips": len(captions),
+            **({} if real else {"stickers": has_stickers(cache_folder())}),
             "lpips": lpips is not None,
             "lpips_every": args.lpips_every,
             "steps": {stage.name: stage.steps for stage in spec.stages},
@@ -175,7 +179,7 @@ def check(spec: CascadeSpec, clips: int) -> None:
         raise UsageError(f"Intervals need at least 2 clips, not {clips}.")
 
 
-def _comparisons(pipeline: VidCascadePipeline) -> list[Comparison]:
+def _comparisons(pipeline: VidCascadePipeline, clips: str) -> list[Comparison]:
     _, bridge, refiner = pipeline.spec.stages
     return [
         Comparison(
@@ -183,12 +187,14 @@ def _comparisons(pipeline: VidCascadePipeline) -> list[Comparison]:
             "bridge",
             ("blending + bicubic", "DIS warp + bicubic"),
             "input: the true clip at the base's size and rate, averaged down",
+            clips,
         ),
         Comparison(
             f"The refiner, to {refiner.frames} × {refiner.size}²",
             "refiner",
             ("bicubic",),
             "input: the true clip at the bridge's size, averaged down",
+            clips,
         ),
         Comparison(
             f"Bridge and refiner together, to {refiner.frames} × {refiner.size}²",
@@ -196,32 +202,22 @@ def _comparisons(pipeline: VidCascadePipeline) -> list[Comparison]:
             ("blending + bicubic", "DIS warp + bicubic", "bridge + bicubic"),
             "input: the true clip at the base's size and rate; the refiner gets the bridge's own "
             "output",
+            clips,
         ),
     ]
 
 
 def _one_clip(
-    pipeline: VidCascadePipeline,
-    world: StickerWorld,
-    described: Description,
-    seed: int,
-    judge: Judge,
-    comparisons: list[Comparison],
+    pipeline: VidCascadePipeline, truth: Truth, judge: Judge, comparisons: list[Comparison]
 ) -> None:
-    spec = pipeline.spec
-    base, bridge, refiner = spec.stages
-    rate = spec.fps_after(refiner.name)
-    scene = world.scene(described, seed, base.frames / spec.fps)
-    times = [k / rate for k in range(refiner.frames)]
+    base, bridge, refiner = pipeline.spec.stages
     each = 2**bridge.rounds
-    key = key_of(torch.Generator().manual_seed(seed))
-    true_small = world.render(scene, bridge.size, times)
-    true_large = world.render(scene, refiner.size, times)
-    low = resize(to_video(true_small)[:, ::each], base.size, "area")
-    middle = resize(to_video(true_large), bridge.size, "area")
+    key = key_of(torch.Generator().manual_seed(truth.seed))
+    low = resize(to_video(truth.small)[:, ::each], base.size, "area")
+    middle = resize(to_video(truth.large), bridge.size, "area")
 
     def go_on(after: str, video: Tensor) -> dict[str, StageResult]:
-        given = StageResult(after, video, [described.caption], [""], [key])
+        given = StageResult(after, video, [truth.caption], [""], [key])
         made = pipeline(start_from=given, output_type="pt")
         assert isinstance(made, CascadeOutput)
         return made.stages
@@ -231,20 +227,22 @@ def _one_clip(
     refined = go_on(bridge.name, middle)[refiner.name].video
     blended, warped = blend(low, bridge), flow_warp(low, bridge)
     outputs: list[tuple[NDArray[np.uint8], dict[str, Tensor]]] = [
-        (true_small, {"blending + bicubic": blended, "DIS warp + bicubic": warped, "bridge": made}),
-        (true_large, {"bicubic": bicubic(middle, refiner.size), "refiner": refined}),
-        (true_large, {
+        (truth.small, {
+            "blending + bicubic": blended, "DIS warp + bicubic": warped, "bridge": made,
+        }),
+        (truth.large, {"bicubic": bicubic(middle, refiner.size), "refiner": refined}),
+        (truth.large, {
             "blending + bicubic": bicubic(blended, refiner.size),
             "DIS warp + bicubic": bicubic(warped, refiner.size),
             "bridge + bicubic": bicubic(made, refiner.size),
             "bridge + refiner": whole[refiner.name].video,
         }),
     ]  # fmt: skip
-    for comparison, (truth, videos) in zip(comparisons, outputs, strict=True):
+    for comparison, (answer, videos) in zip(comparisons, outputs, strict=True):
         known = each if comparison.stage != "refiner" else 1
         for name, video in videos.items():
-            comparison.add(name, judge(to_pixels(video), rate, truth, known))
-        comparison.add(TRUTH, judge(truth, rate, None, known))
+            comparison.add(name, judge(to_pixels(video), truth.rate, answer, known))
+        comparison.add(TRUTH, judge(answer, truth.rate, None, known))
 
 
 class Judge:
@@ -310,7 +308,8 @@ def make_tables(comparison: Comparison) -> list[Table]:
             less = f", {len(known)} clips" if numbers and len(known) < len(numbers) else ""
             cells.append(spread(*bootstrap_mean(known), m.digits) + less if known else "–")
         rows.append([method, *cells])
-    clips = f"{count} held-out clips; {comparison.note}; intervals: bootstrap over clips, 95 %"
+    about = f"{count} {comparison.clips} clips; {comparison.note}"
+    clips = f"{about}; intervals: bootstrap over clips, 95 %"
     columns = ["", *(m.name for m in shown)]
     differences = []
     for method in (*comparison.standins, TRUTH):

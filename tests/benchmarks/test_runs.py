@@ -6,10 +6,12 @@ import json
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from benchmarks import adherence, cascade_flicker, distillation, finetuning, gap, stages
+from benchmarks.truths import real_truths
 from tests.benchmarks.loading import load_script
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.registry import make_stage
@@ -20,6 +22,7 @@ from vidcascade.data.config import WorldConfig
 from vidcascade.data.fetch import cache_folder, has_stickers
 from vidcascade.metrics.adherence.motion import MOTIONS
 from vidcascade.nn.low_rank import add_low_rank, fingerprint, low_rank_state
+from vidcascade.video import write_clip
 
 STICKERS = has_stickers(cache_folder())
 pytestmark = pytest.mark.filterwarnings("ignore:no stickers in")
@@ -133,6 +136,47 @@ def test_stages_run(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture)
     assert np.less(refiner["refiner"]["psnr"], refiner["bicubic"]["psnr"]).all()
     assert len(result["tables"]) == 6
     assert stages.main([*arguments, "--clips", "1"]) == 2
+
+
+def test_stages_run_on_real_videos(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Frames are taken at the cascade's pace from the middle; what is no use is passed over."""
+    spec = CascadeSpec.load(folder / "spec.yaml")
+    rate, count = spec.fps_after("refiner"), spec.stage("refiner").frames
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    rng = np.random.default_rng(0)
+    wide = cv2.GaussianBlur(rng.integers(0, 256, (96, 400, 3)).astype(np.float32), (0, 0), 4)
+    wide = (255 * (wide - wide.min()) / np.ptp(wide)).astype(np.uint8)
+    pan = np.stack([wide[:, k : k + 128] for k in range(2 * count + 6)])
+    bars = np.kron(rng.integers(0, 2, (8, 8, 1)), np.full((12, 16, 3), 255)).astype(np.uint8)
+    other = bars[None].repeat(count, 0)
+    clips = {
+        "a": pan, "b": pan[::-1], "short": pan[:count],
+        "cut": np.concatenate((pan[:count], other)), "still": pan[:1].repeat(2 * count, 0),
+    }  # fmt: skip
+    for name, frames in clips.items():
+        write_clip(videos / f"{name}.mkv", frames, fps=2 * rate, lossless=True)
+    (videos / "broken.mp4").write_bytes(b"no video")
+    truths = list(real_truths(spec, videos, 9))
+    assert [t.caption for t in truths] == ["a", "b"]
+    assert truths[0].rate == rate
+    side = spec.stage("refiner").size
+    assert truths[0].large.shape == (count, side, side, 3)
+    said = capsys.readouterr().err
+    assert all(f"{n} is passed over" in said for n in ("short.mkv", "cut.mkv", "still.mkv"))
+    assert "nothing moves" in said
+    assert "a cut" in said
+    arguments = ["--weights", str(folder), "--results", str(tmp_path), "--videos", str(videos)]
+    arguments += ["--lpips", str(tmp_path / "none.safetensors")]
+    assert stages.main([*arguments, "--clips", "2"]) == 0
+    result = json.loads((tmp_path / "stages_real.json").read_text())
+    assert result["data"]["captions"] == ["a", "b"]
+    assert "2 real clips" in result["tables"][0]["notes"][0]
+    (videos / "b.mkv").unlink()
+    assert stages.main([*arguments, "--clips", "2"]) == 2
+    assert stages.main([*arguments[:4], "--videos", str(tmp_path / "nowhere")]) == 2
 
 
 def test_cascade_flicker_runs(

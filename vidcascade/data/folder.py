@@ -123,7 +123,7 @@ class VideoFolder:
                 continue
             try:
                 numbers = _frame_numbers(frame_times(entry.path), times, rate, frames, place)
-                return _read_square(entry.path, numbers, size), entry.caption
+                return read_square(entry.path, numbers, size), entry.caption
             except Exception as error:  # decoders raise anything on damage past the first frame
                 self._broken.add(entry.path)
                 warnings.warn(
@@ -163,7 +163,12 @@ def _frame_numbers(
     return [int(k) for k in np.searchsorted((shown[1:] + shown[:-1]) / 2, wanted)]
 
 
-def _read_square(path: Path, numbers: list[int], size: int) -> NDArray[np.uint8]:
+def read_square(path: Path, numbers: list[int], size: int) -> NDArray[np.uint8]:
+    """Frames of a video by number, the square in their middle brought to ``size`` by area.
+
+    Returns:
+        uint8 (len(numbers), size, size, 3) RGB.
+    """
     out = []
     for first in range(0, len(numbers), _CHUNK):
         for frame in read_frames(path, numbers[first : first + _CHUNK]):
