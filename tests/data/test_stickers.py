@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 
 from vidcascade.data.config import WorldConfig
 from vidcascade.data.fetch import cache_folder, has_stickers
+from vidcascade.data.motions import draw_motion
 from vidcascade.data.stickers import Description, Split, StickerWorld
 from vidcascade.data.words import BACKGROUNDS, CAMERAS, COLOURS, MOTIONS, SIZES, SOLIDS
 
@@ -195,6 +197,18 @@ def test_spin_turns_the_sprite(solids: Make) -> None:
     described = Description((("cone", "red", None),), ("spin",), "grey", None, False, "")
     masks = world.mask(world.scene(described, 1), 64, TIMES)
     assert np.abs(masks[0] - masks[6]).mean() > 0.01
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.0, 4.0])
+def test_a_spin_is_clockwise_from_upright(seconds: float) -> None:
+    """Captions say neither which way nor how fast, so a base has nothing to guess about it."""
+    for seed in range(30):
+        motion = draw_motion("spin", np.random.default_rng(seed), seconds, 0.4)
+        first, last = motion.pose(0.0)[2], motion.pose(seconds)[2]
+        assert abs(first) <= 0.1
+        turns = (last - first) / math.tau
+        assert turns >= 0.9 - 1e-9
+        assert turns <= max(0.9, 0.55 * seconds) + 1e-9
 
 
 def test_cameras_move_the_background_the_other_way(solids: Make) -> None:

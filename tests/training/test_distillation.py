@@ -167,13 +167,14 @@ def test_a_share_of_the_first_student_can_be_kept(teacher: Path, tmp_path: Path)
     run = replace(settings(tmp_path / "b"), init=first)
     whole = load_student(distil_stage(spec, "base", "matching", teacher, run))[0]
     # The run is over: asked again, it only writes its result.
-    mixed = load_student(distil_stage(spec, "base", "matching", teacher, run, keep=0.25))[0]
+    kept = replace(run, keep=0.25)
+    mixed = load_student(distil_stage(spec, "base", "matching", teacher, kept))[0]
     was = load_student(first)[0]
     for name in whole:
         torch.testing.assert_close(mixed[name], 0.25 * was[name] + 0.75 * whole[name])
     for wrong, given in ((1.0, run), (-0.1, run), (0.5, settings(tmp_path / "c"))):
-        with pytest.raises(UsageError, match="a share in"):
-            distil_stage(spec, "base", "matching", teacher, given, keep=wrong)
+        with pytest.raises(UsageError, match=r"share of old weights .* \[0, 1\)"):
+            replace(given, keep=wrong)
 
 
 def test_what_cannot_be_distilled_is_refused(teacher: Path, tmp_path: Path) -> None:

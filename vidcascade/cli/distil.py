@@ -82,13 +82,13 @@ def distil(
         place = out / stage
         settings = RunSettings(
             place, max_minutes, sheet_every, save_every, log_every, workers, init, seed,
-            compile=compile_, budget_minutes=budget_minutes,
+            compile=compile_, budget_minutes=budget_minutes, keep=keep,
         )  # fmt: skip
         sheets = None
         if sheet_every and method in METHODS:
             sheets = SheetWriter(with_students(loaded), stage, place, source)
         student = distil_stage(
-            loaded, stage, method, folder / stage, settings, report, sheets, source, keep
+            loaded, stage, method, folder / stage, settings, report, sheets, source
         )
     if is_main():
         typer.echo(f"Student: {student}")

@@ -82,10 +82,11 @@ def finetune(
         settings = RunSettings(
             place, sheet_every=sheet_every, save_every=save_every, log_every=log_every,
             workers=workers, seed=seed, compile=compile_, budget_minutes=minutes,
+            init=folder / stage, keep=keep,
         )  # fmt: skip
         sheets = SheetWriter(spec, stage, place, new) if sheet_every else None
         finetuning.finetune(
-            folder, spec, stage, source, settings, out, report, sheets, force, rank or None, keep
+            folder, spec, stage, source, settings, out, report, sheets, force, rank or None
         )
     if is_main():
         typer.echo(f"Cascade: {out}")

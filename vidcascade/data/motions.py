@@ -134,9 +134,10 @@ def draw_motion(
             kind, duration, x=x, y=cy, extent=0.8 * travel, rate=rate, phase=math.tau * c, tilt=tilt
         )
     if kind == "spin":
-        rate = max(0.35 + 0.35 * a, 0.7 / duration)
-        # From nearly upright, as a sticker lies when it begins to turn.
-        return Motion(kind, duration, x=x, y=y, rate=rate, tilt=tilt, sign=sign)
+        # About one turn, clockwise, from nearly upright: captions do not say which way or how fast,
+        # and what nothing says a base must settle at noise that hides all but the largest shapes.
+        rate = max(0.45 + 0.1 * a, 0.9 / duration)
+        return Motion(kind, duration, x=x, y=y, rate=rate, tilt=tilt)
     if kind == "swing":
         rate = max(0.45 + 0.3 * a, 0.9 / duration)
         length = (0.3 + 0.12 * b) * room

@@ -200,7 +200,6 @@ def distil_stage(
     report: Callable[[Progress], None] = lambda line: None,
     sheet: SheetMaker | None = None,
     source: ClipSource | None = None,
-    keep: float = 0.0,
 ) -> Path:
     """Distil one stage; returns the file that holds its student (``out/student.safetensors``).
 
@@ -209,10 +208,9 @@ def distil_stage(
         stage_name: which of its stages; one that reads text and starts from noise.
         method: ``consistency`` or ``matching``.
         teacher: folder of the stage's network.
-        settings: of the run; ``init`` is a student's file to start from.
+        settings: of the run; ``init`` is a student's file to start from, and ``keep`` the share of
+            that student in the result.
         report, sheet, source: as for :func:`~vidcascade.training.trainer.train_stage`.
-        keep: share of the student in ``init`` that stays in the result, in [0, 1): the mean of
-            what was and what was learnt is often better than either (Wortsman et al. 2022).
 
     Raises:
         UsageError: a stage that has no student to be distilled, or a method that is none.
@@ -227,11 +225,7 @@ def distil_stage(
         raise UsageError(f"The spec has no student for {stage_name}: describe it there.")
     if method not in METHODS:
         raise UsageError(f"There is no method {method!r}: choose from {', '.join(METHODS)}.")
-    if not 0.0 <= keep < 1.0 or (keep > 0.0 and settings.init is None):
-        raise UsageError("What is kept is a share in [0, 1) of the student to start from (init).")
-    run = _Distillation(
-        spec, stage, stage.student, METHODS[method], teacher, settings, source, keep
-    )
+    run = _Distillation(spec, stage, stage.student, METHODS[method], teacher, settings, source)
     return run.complete(report, sheet)
 
 
@@ -240,9 +234,9 @@ class _Distillation(StageRun):
 
     def __init__(
         self, spec: CascadeSpec, stage: StageSpec, student: StudentSpec, method: type[Teaching],
-        teacher: Path, settings: RunSettings, source: ClipSource | None, keep: float,
+        teacher: Path, settings: RunSettings, source: ClipSource | None,
     ) -> None:  # fmt: skip
-        self.method, self.folder, self.keep = method, teacher, keep
+        self.method, self.folder = method, teacher
         self.first: dict[str, Tensor] = {}
         # The student's recipe, where the trainer looks for one.
         taught = stage.model_copy(update={"training": student.training})
@@ -328,9 +322,10 @@ class _Distillation(StageRun):
 
     def _averages(self) -> dict[str, Tensor]:
         state = averaged_changes(self.teaching.student, self.ema, self.trained)
-        if self.keep == 0.0:
+        keep = self.settings.keep
+        if keep == 0.0:
             return state
         return {
-            name: torch.lerp(tensor, self.first[name].to(tensor), self.keep)
+            name: torch.lerp(tensor, self.first[name].to(tensor), keep)
             for name, tensor in state.items()
         }

@@ -73,7 +73,6 @@ def finetune(
     sheet: SheetMaker | None = None,
     overwrite: bool = False,
     rank: int | None = None,
-    keep: float = 0.0,
 ) -> Path:
     """Train one stage on from ``weights`` and write the whole cascade to ``out``.
 
@@ -82,14 +81,14 @@ def finetune(
         spec: of the cascade, with the recipe.
         stage: to train.
         source: of clips, as :func:`~vidcascade.training.mixing.mix` gives it.
-        settings: of the run; it starts from the stage's own weights, whatever ``init`` says.
+        settings: of the run; it starts from the stage's own weights, whatever ``init`` says, and
+            ``keep`` is their share in the result.
         out: folder of the new cascade.
         report: gets the training's lines.
         sheet: draws samples, as in :func:`~vidcascade.training.trainer.train_stage`.
         overwrite: replace ``out``.
         rank: learn a change of each matrix of this rank (LoRA, Hu et al. 2022), and add it to the
             weights in the end; None trains all of the weights.
-        keep: share of the old weights in the result, in [0, 1).
 
     Returns:
         ``out``.
@@ -101,7 +100,7 @@ def finetune(
     """
     check_parent(out)
     check_replaceable(out, overwrite)
-    run = replace(settings, init=weights / stage, keep=keep)
+    run = replace(settings, init=weights / stage)
     if rank is not None and rank < 1:
         raise UsageError(f"The rank must be at least 1, not {rank}.")
     state = process_state()  # accelerate launch may have started several processes
