@@ -23,7 +23,15 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.common import RESULTS, Table, percent, save_result
-from benchmarks.prompts import WORDINGS, Prompt, binding_prompts, reworded, world_prompts
+from benchmarks.prompts import (
+    WORDINGS,
+    Prompt,
+    binding_prompts,
+    reworded,
+    size_prompts,
+    world_prompts,
+)
+from benchmarks.size_words import side_of, size_table
 from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of
@@ -36,7 +44,7 @@ from vidcascade.video import contact_sheet
 
 Clips = list[NDArray[np.uint8]]
 # Seeds of descriptions and samples: far from those that training counts through.
-HELD_OUT, SEEN, BINDING = 880_000_000, 890_000_000, 895_000_000
+HELD_OUT, SEEN, BINDING, SIZES = 880_000_000, 890_000_000, 895_000_000, 897_000_000
 SHEET_CLIPS = 16
 # What every clip has, for tables with a column for each.
 ASKED = ("subject", "motion", "background", "everything")
@@ -64,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seen", type=int, default=32, help="combinations of the training split")
     parser.add_argument("--wording", type=int, default=16, help="clips for each wording")
     parser.add_argument("--binding", type=int, default=18, help="clips of coloured solids")
+    parser.add_argument("--sizes", type=int, default=18, help="pairs of a small and a large one")
     parser.add_argument("--batch", type=int, default=4, help="clips sampled together")
     add_lessons(parser)
     parser.add_argument("--run", type=Path, default=Path("runs/adherence"),
@@ -94,9 +103,8 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     pipeline.set_progress_bar_config(disable=True)
     began = time.monotonic()
     world = StickerWorld(spec.world)
-    duration = spec.stages[0].frames / spec.fps
     lessons = Lessons(scenes=args.scenes, steps=args.lessons)
-    recogniser = get_recogniser(world, args.run, lessons, duration)
+    recogniser = get_recogniser(world, args.run, lessons, _duration(pipeline))
     taught = time.monotonic() - began
     stage = spec.stages[0].name if args.stage == "base" else spec.stages[-1].name
     sheet: list[tuple[NDArray[np.uint8], Judgement]] = []
@@ -108,15 +116,28 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
         ]
         true: list[Judgement] = []
         if with_truth:
-            size = spec.stage(stage).size
-            times = [k / spec.fps for k in range(spec.stages[0].frames)]
             for p in prompts:
-                scene = world.scene(p.described, p.seed, duration)
-                clip = world.render(scene, size, times)
+                clip = true_clip(pipeline, world, p, stage)
                 true.append(judge(recogniser, clip, p.described, p.text))
         groups.append(Group(name, prompts, made, true))
         sheet += list(zip(clips, made, strict=True))[: max(0, SHEET_CLIPS - len(sheet))]
     tables = make_tables(groups)
+    data: dict[str, Any] = {
+        g.name: {
+            "generated": [asdict(j) for j in g.generated], "truth": [asdict(j) for j in g.truth]
+        }
+        for g in groups
+    }  # fmt: skip
+    if args.sizes:
+        prompts = size_prompts(world, args.sizes, SIZES)
+        clips = generate(pipeline, prompts, stage, args.batch, "sizes")
+        sides = [side_of(recogniser, clip) for clip in clips]
+        true_sides = [side_of(recogniser, true_clip(pipeline, world, p, stage)) for p in prompts]
+        tables.append(size_table(sides, true_sides))
+        data["sizes"] = {
+            "generated": [s if s == s else None for s in sides],
+            "truth": [s if s == s else None for s in true_sides],
+        }
     for table in tables:
         table.show()
     seconds = {"teaching": round(taught, 1), "all": round(time.monotonic() - began, 1)}
@@ -124,7 +145,9 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     if args.stage != "base":
         name, title = f"{name}_refiner", f"{title} of the whole cascade"
     command = f"python -m benchmarks.adherence --stage {args.stage} --clips {args.clips} "
-    command += f"--seen {args.seen} --wording {args.wording} --binding {args.binding}"
+    command += (
+        f"--seen {args.seen} --wording {args.wording} --binding {args.binding} --sizes {args.sizes}"
+    )
     if args.teacher:
         command += " --teacher"
         name, title = f"{name}_teacher", f"{title}, teacher"
@@ -142,14 +165,28 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
             "lessons": asdict(lessons),
         },
         tables,
-        {g.name: {"generated": [asdict(j) for j in g.generated],
-                  "truth": [asdict(j) for j in g.truth]} for g in groups},
+        data,
         args.results,
-    )  # fmt: skip
+    )
     image = contact_sheet([clip for clip, _ in sheet], [_label(j) for _, j in sheet])
     suffix = "_teacher" if args.teacher else ""
     iio.imwrite(args.results / f"adherence_{args.stage}{suffix}.png", image)
     print(f"{seconds['all']:.0f} s, of which {seconds['teaching']:.0f} s for the recogniser")
+
+
+def _duration(pipeline: VidCascadePipeline) -> float:
+    """Seconds of the base's clips."""
+    return pipeline.spec.stages[0].frames / pipeline.spec.fps
+
+
+def true_clip(
+    pipeline: VidCascadePipeline, world: StickerWorld, prompt: Prompt, stage: str
+) -> NDArray[np.uint8]:
+    """What a prompt describes, drawn at a stage's size: (16, H, W, 3) uint8."""
+    spec = pipeline.spec
+    scene = world.scene(prompt.described, prompt.seed, _duration(pipeline))
+    times = [k / spec.fps for k in range(spec.stages[0].frames)]
+    return world.render(scene, spec.stage(stage).size, times)
 
 
 def get_recogniser(

@@ -9,7 +9,7 @@ from vidcascade.data.captions import article
 from vidcascade.data.scene import Description
 from vidcascade.data.stickers import Split, StickerWorld
 from vidcascade.data.subjects import SUBJECTS
-from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SOLIDS
+from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SIZES, SOLIDS
 from vidcascade.metrics.adherence.motion import MOTIONS as RULED
 
 # Unseen wordings, written for this benchmark: none of them is in the captions' vocabulary
@@ -173,4 +173,31 @@ def binding_prompts(world: StickerWorld, count: int, first: int) -> list[Prompt]
         )
         described = Description(((solid, colour, None),), ("still",), place, None, False, text)
         prompts.append(Prompt(text, described, first + k))
+    return prompts
+
+
+def size_prompts(world: StickerWorld, pairs: int, first: int) -> list[Prompt]:
+    """The world's subjects in turn, standing still: each once small and once large.
+
+    A pair differs in its size word alone: its seed and background are the same.
+    """
+    config = world.config
+    subjects: list[tuple[str, str | None]] = []
+    if config.solid_share < 1:
+        subjects += [(name, None) for name in config.names("subjects")]
+    if config.solid_share > 0:
+        colours = config.names("colours")
+        solids = enumerate(config.names("solids"))
+        subjects += [(solid, colours[k % len(colours)]) for k, solid in solids]
+    backgrounds = config.names("backgrounds")
+    prompts = []
+    for k in range(pairs):
+        name, colour = subjects[(7 * k) % len(subjects)]
+        place = backgrounds[(5 * k) % len(backgrounds)]
+        noun = SUBJECTS[name].words[0] if colour is None else f"{colour} {SOLIDS[name][0]}"
+        for size in ("small", "large"):
+            words = f"{article(f'{SIZES[size][0]} {noun}')} {MOTIONS['still'][0]}"
+            text = f"{words} {BACKGROUNDS[place][0]}"
+            described = Description(((name, colour, size),), ("still",), place, None, False, text)
+            prompts.append(Prompt(text, described, first + k))
     return prompts

@@ -10,7 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import adherence, cascade_flicker, distillation, finetuning, gap, stages
+from benchmarks import (
+    adherence,
+    captioned,
+    cascade_flicker,
+    distillation,
+    finetuning,
+    gap,
+    stages,
+)
 from benchmarks.truths import real_truths
 from tests.benchmarks.loading import load_script
 from vidcascade.cascade.pipeline import VidCascadePipeline
@@ -45,26 +53,55 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_adherence_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     arguments = [
         "--weights", str(folder), "--clips", "3", "--seen", "2", "--wording", "1",
-        "--binding", "2", "--lessons", "2", "--scenes", "40", "--run", str(tmp_path / "run"),
-        "--results", str(tmp_path), "--batch", "2",
+        "--binding", "2", "--sizes", "2", "--lessons", "2", "--scenes", "40",
+        "--run", str(tmp_path / "run"), "--results", str(tmp_path), "--batch", "2",
     ]  # fmt: skip
     assert adherence.main(arguments) == 0
     result = json.loads((tmp_path / "adherence.json").read_text())
     titles = [table["title"] for table in result["tables"]]
     assert titles[0] == "Prompt adherence"
-    assert len(titles) == 6
+    assert len(titles) == 7
     assert len(result["data"]["held-out"]["truth"]) == 3
     assert len(result["data"]["paraphrases"]["generated"]) == 1
     assert result["settings"]["stage"] == "base"
     assert (tmp_path / "adherence_base.png").stat().st_size > 1000
     # The recogniser is kept, and the whole cascade has a result of its own.
     kept = (tmp_path / "run" / "recogniser.safetensors").stat().st_mtime_ns
-    zeros = ["--clips", "1", "--seen", "0", "--wording", "0", "--binding", "0"]
+    zeros = ["--clips", "1", "--seen", "0", "--wording", "0", "--binding", "0", "--sizes", "0"]
     assert adherence.main([*arguments, "--stage", "refiner", *zeros]) == 0
     assert (tmp_path / "run" / "recogniser.safetensors").stat().st_mtime_ns == kept
     assert (tmp_path / "adherence_refiner.json").is_file()
     assert adherence.main(["--weights", str(tmp_path / "nowhere")]) == 2
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_captioned_runs(folder: Path, tmp_path: Path) -> None:
+    """True stretches are nearest to their own video, those of an untrained base to any."""
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    count = 2 * CascadeSpec.load(folder / "spec.yaml").stages[0].frames
+    lines = []
+    for name, colour in (("red", (220, 30, 30)), ("blue", (30, 30, 220))):
+        frames = np.full((count, 32, 32, 3), 255, np.uint8)
+        for k in range(count):
+            frames[k, 8:24, k % 16 : k % 16 + 16] = colour
+        write_clip(clips / f"{name}.mkv", frames, fps=8)
+        lines.append(json.dumps({"file_name": f"{name}.mkv", "text": f"a {name} square"}))
+    (clips / "metadata.jsonl").write_text("\n".join(lines[:1]))
+    arguments = [str(clips), "--weights", str(folder), "--results", str(tmp_path)]
+    assert captioned.main(arguments) == 2
+    (clips / "metadata.jsonl").write_text("\n".join(lines))
+    assert captioned.main(arguments) == 0
+    result = json.loads((tmp_path / "captioned.json").read_text())
+    data = result["data"]
+    assert data["asked"] == ["a red square"] * 2 + ["a blue square"] * 2
+    assert all(wanted == nearest for wanted, nearest, _ in data["true"])
+    assert min(psnr for *_, psnr in data["true"]) > 15
+    assert len({nearest for nearest, _ in data["found"]}) == 1  # grey has one nearest
+    generated, true = result["tables"][0]["rows"]
+    assert generated[1].startswith("50 %")
+    assert true[1].startswith("100 %")
+    assert (tmp_path / "captioned.png").stat().st_size > 500
 
 
 def test_distillation_runs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import warnings
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from benchmarks import prompts, rendering, report
 from benchmarks.common import Table, percent, save_result, spread
 from benchmarks.generate import timed
+from benchmarks.size_words import LARGER, size_table
 from benchmarks.standins import bicubic, blend, flow_warp
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.data.stickers import StickerWorld
@@ -62,6 +64,20 @@ def test_captions_say_all_three(world: StickerWorld) -> None:
     bound = prompts.binding_prompts(world, 18, first=0)
     assert len({p.described.subjects[0][:2] for p in bound}) == 18
     assert bound[0].text == "a red ball standing still in the sky"
+
+
+def test_size_words_come_in_pairs(world: StickerWorld) -> None:
+    asked = prompts.size_prompts(world, 3, first=0)
+    assert [p.seed for p in asked] == [0, 0, 1, 1, 2, 2]
+    for small, large in zip(asked[::2], asked[1::2], strict=True):
+        assert small.text.replace("small", "large") == large.text
+        sides = [world.scene(p.described, p.seed).subjects[0].size for p in (small, large)]
+        assert sides[1] > LARGER * sides[0]
+    table = size_table([0.2, 0.4, 0.2, 0.22, math.nan, 0.4, 0.3, 0.6], [0.2, 0.4] * 4)
+    assert table.rows[0][1].startswith("50 %")
+    assert table.rows[0][2].startswith("100 %")
+    assert table.rows[1][1].startswith("1.70 (")
+    assert table.rows[1][2].startswith("2.00 (2.00 to 2.00)")
 
 
 def test_wordings(world: StickerWorld) -> None:

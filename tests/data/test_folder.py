@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.training import conftest as training
 from tests.training.conftest import counting_frames, write_metadata
 from vidcascade.data import folder as folder_module
-from vidcascade.data.folder import VideoFolder, _frame_numbers, frame_times
+from vidcascade.data.folder import VideoFolder, frame_numbers, frame_times
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.video import random_access, write_clip
 
@@ -184,7 +184,7 @@ def test_no_frame_is_shown_twice_or_out_of_order(
 ) -> None:
     frames = min(frames, count)
     shown = np.arange(count) / fps
-    numbers = _frame_numbers(shown, [k / rate for k in range(frames)], rate, frames, place)
+    numbers = frame_numbers(shown, [k / rate for k in range(frames)], rate, frames, place)
     assert len(numbers) == frames
     assert min(numbers) >= 0
     assert max(numbers) < count

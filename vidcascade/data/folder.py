@@ -122,7 +122,7 @@ class VideoFolder:
             if entry.path in self._broken:
                 continue
             try:
-                numbers = _frame_numbers(frame_times(entry.path), times, rate, frames, place)
+                numbers = frame_numbers(frame_times(entry.path), times, rate, frames, place)
                 return read_square(entry.path, numbers, size), entry.caption
             except Exception as error:  # decoders raise anything on damage past the first frame
                 self._broken.add(entry.path)
@@ -148,10 +148,18 @@ def frame_times(path: Path) -> NDArray[np.float64]:
     return read_clip(path).times
 
 
-def _frame_numbers(
+def frame_numbers(
     shown: NDArray[np.float64], times: Sequence[float], rate: float, frames: int, place: float
 ) -> list[int]:
-    """The frames nearest to ``times`` of a stretch that starts at ``place`` in [0, 1)."""
+    """The frames nearest to ``times`` of a stretch, as :meth:`VideoFolder.window` takes it.
+
+    Args:
+        shown: seconds at which each frame of the video is shown, see :func:`frame_times`.
+        times: moments within the stretch, in seconds from its start.
+        rate: frames per second of the stretch.
+        frames: frames of the whole stretch.
+        place: where it starts, 0 (the earliest that there is) to 1 (the latest).
+    """
     length = float(shown[-1])
     span = (frames - 1) / rate
     own_interval = length / max(len(shown) - 1, 1)
