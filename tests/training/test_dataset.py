@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,11 @@ def test_emphasis_shows_some_motions_more_often_and_stays_a_pure_function() -> N
     plain, more = motions(), motions(emphasis={"spin": 4.0})
     assert more["spin"] > 2 * plain["spin"]
     assert set(more) == set(plain)
+    # What is emphasised is not the same few captions again and again.
+    changed = spec.with_recipe("base", captions=4096, emphasis={"spin": 20.0})
+    source = WorldSource(changed, changed.stage("base"), seed=1)
+    captions = [source._describe(number).caption for number in range(600)]
+    assert sum(a == b for a, b in pairwise(captions)) < 12
     with pytest.raises(UsageError, match="no motion 'dance' to emphasise"):
         motions(emphasis={"dance": 2.0})
     with pytest.raises(UsageError, match=r"emphasis must be from 0\.01"):

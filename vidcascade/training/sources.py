@@ -84,7 +84,10 @@ class WorldSource:
         return Drawn(frames, described.caption, cover)
 
     def _describe(self, number: int) -> Description:
-        """Description ``number`` or, where chance rejects it for want of emphasis, one after it."""
+        """Description ``number`` or, where chance rejects it for want of emphasis, another one.
+
+        Not the one after it: what is emphasised would come in rows of the same caption.
+        """
         split = self.world.training_split
         most = max(self.emphasis.get(m, 1.0) for m in self.world.config.names("motions"))
         rng = np.random.default_rng((self.seed, number, 3))
@@ -93,7 +96,7 @@ class WorldSource:
             share = max(self.emphasis.get(motion, 1.0) for motion in described.motions)
             if rng.random() * most < share:
                 return described
-            number += 1
+            number = int(rng.integers(self.captions))
 
 
 class FolderSource:
