@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.common import RESULTS, Table, save_result
+from benchmarks.common import RESULTS, Table, machine, save_result
 from vidcascade.errors import UsageError, VidCascadeError
 
 # The loss of the end: a mean over this share of the lines, since single ones are noisy.
@@ -21,7 +22,7 @@ _END = 0.1
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the trainer, summed up."""
+    """One run of the trainer, summed up; ``processor`` is what it ran on."""
 
     title: str
     batch: int
@@ -29,6 +30,7 @@ class Run:
     minutes: float
     clips_per_second: float
     loss: float
+    processor: str
 
     @property
     def examples(self) -> int:
@@ -40,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, read, print and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", action="append", required=True, metavar="TITLE=FOLDER:BATCH")
+    parser.add_argument("--add", action="store_true",
+                        help="to the stored runs; one of the same title is replaced")  # fmt: skip
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
     args = parser.parse_args(arguments)
     try:
@@ -47,9 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except VidCascadeError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    if args.add:
+        new = {run.title: run for run in runs}
+        old = [new.pop(run.title, run) for run in stored(args.results)]
+        runs = [*old, *new.values()]
+    columns = ["run", "examples", "batch", "steps", "minutes", "examples/s", "loss (v) at the end"]
+    several = len({run.processor for run in runs}) > 1
     table = Table(
         "Training of the bundled weights",
-        ("run", "examples", "batch", "steps", "minutes", "examples/s", "loss (v) at the end"),
+        [*columns, *(["processor"] if several else [])],
         [
             [
                 run.title,
@@ -59,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{run.minutes:.0f}",
                 f"{run.clips_per_second:.1f}",
                 f"{run.loss:.2g}",
+                *([run.processor] if several else []),
             ]
             for run in runs
         ],
@@ -77,6 +88,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args.results,
     )
     return 0
+
+
+def stored(results: Path) -> list[Run]:
+    """The runs of the stored result, if there is one."""
+    path = results / "training.json"
+    if not path.is_file():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    # Formerly all were of one machine.
+    return [Run(**{"processor": found["machine"]["processor"], **r}) for r in found["data"]["runs"]]
 
 
 def read(text: str) -> Run:
@@ -105,6 +126,7 @@ def read(text: str) -> Run:
         float(lines[-1]["minutes"]),
         speeds[len(speeds) // 2],
         sum(float(line["loss"]) for line in end) / len(end),
+        str(machine()["processor"]),
     )
 
 

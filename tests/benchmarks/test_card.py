@@ -22,6 +22,18 @@ def test_training_logs_are_summed_up(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert run.clips_per_second == 11
     assert training.main(["--run", f"a={tmp_path}:4", "--results", str(tmp_path)]) == 0
     assert json.loads((tmp_path / "training.json").read_text())["data"]["runs"][0]["steps"] == 400
+    # Runs of another machine and another day can be put beside the stored ones.
+    path = tmp_path / "training.json"
+    old = json.loads(path.read_text())
+    del old["data"]["runs"][0]["processor"]
+    old["machine"]["processor"] = "Abacus"
+    path.write_text(json.dumps(old))
+    more = ["--run", f"b={tmp_path}:8", "--results", str(tmp_path), "--add"]
+    assert training.main(more) == 0
+    assert training.main(more) == 0
+    found = json.loads(path.read_text())
+    assert [(r["title"], r["batch"]) for r in found["data"]["runs"]] == [("a", 4), ("b", 8)]
+    assert found["tables"][0]["rows"][0][-1] == "Abacus"
     for wrong in ("a", f"a={tmp_path}", f"a={tmp_path}/none:4"):
         assert training.main(["--run", wrong, "--results", str(tmp_path)]) == 2
     assert "write it like" in capsys.readouterr().err
