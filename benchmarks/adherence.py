@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.common import RESULTS, Table, percent, save_result
+from benchmarks.common import RESULTS, Table, in_one_sentence, percent, save_result
 from benchmarks.prompts import (
     WORDINGS,
     Prompt,
@@ -36,7 +36,7 @@ from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of
 from vidcascade.data.stickers import StickerWorld
-from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.errors import UsageError
 from vidcascade.metrics.adherence.recogniser import Recogniser
 from vidcascade.metrics.adherence.scores import ASPECTS, Judgement, judge, share_right
 from vidcascade.metrics.adherence.teaching import Lessons, teach
@@ -60,6 +60,7 @@ class Group:
     truth: list[Judgement]
 
 
+@in_one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -79,12 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="folder that keeps the recogniser between runs")  # fmt: skip
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
     args = parser.parse_args(arguments)
-    try:
-        pipeline = VidCascadePipeline.from_pretrained(args.weights, teacher=args.teacher)
-        run(pipeline, args)
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    pipeline = VidCascadePipeline.from_pretrained(args.weights, teacher=args.teacher)
+    run(pipeline, args)
     return 0
 
 

@@ -25,7 +25,15 @@ from numpy.typing import NDArray
 
 from benchmarks.adherence import HELD_OUT, add_lessons, get_recogniser, short_share
 from benchmarks.arms import ARMS, Trained, load, make, train_arm
-from benchmarks.common import RESULTS, Table, named_paths, save_result, save_sheet, spread
+from benchmarks.common import (
+    RESULTS,
+    Table,
+    in_one_sentence,
+    named_paths,
+    save_result,
+    save_sheet,
+    spread,
+)
 from benchmarks.generate import timed
 from benchmarks.judging import composite_flicker
 from benchmarks.prompts import Prompt, world_prompts
@@ -33,7 +41,7 @@ from benchmarks.stages import to_pixels
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.data.stickers import StickerWorld
-from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.errors import UsageError
 from vidcascade.metrics.adherence.recogniser import Recogniser
 from vidcascade.metrics.adherence.scores import Judgement, judge
 from vidcascade.metrics.adherence.teaching import Lessons
@@ -74,6 +82,7 @@ class Measured:
     made: Made | None = None
 
 
+@in_one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, train, measure, print and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -90,14 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
     args = parser.parse_args(arguments)
     cv2.setNumThreads(1)
-    try:
-        if args.make is not None:
-            make_clips(args.weights[0], args.make, args.clips)
-        else:
-            run(args)
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    if args.make is not None:
+        make_clips(args.weights[0], args.make, args.clips)
+    else:
+        run(args)
     return 0
 
 

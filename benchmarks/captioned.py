@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.common import RESULTS, Table, percent, save_result, save_sheet
+from benchmarks.common import RESULTS, Table, in_one_sentence, percent, save_result, save_sheet
 from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.data.folder import Entry, VideoFolder, frame_numbers, frame_times, read_square
-from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.errors import UsageError
 from vidcascade.metrics.adherence.scores import wilson
 
 FIRST = 899_000_000  # seed of the first sample
@@ -33,6 +33,7 @@ SHEET_CLIPS = 16
 Clip = NDArray[np.uint8]
 
 
+@in_one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -44,12 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=4, help="clips sampled together")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
     args = parser.parse_args(arguments)
-    try:
-        pipeline = VidCascadePipeline.from_pretrained(args.weights, teacher=args.teacher)
-        run(pipeline, args)
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    pipeline = VidCascadePipeline.from_pretrained(args.weights, teacher=args.teacher)
+    run(pipeline, args)
     return 0
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from benchmarks.common import RESULTS
-from vidcascade.errors import VidCascadeError
+from benchmarks.common import RESULTS, in_one_sentence
 
 
 def template(file: Path) -> Template:
@@ -24,6 +22,7 @@ def template(file: Path) -> Template:
     return environment.get_template(file.name)
 
 
+@in_one_sentence
 def write_card(
     about: str | None,
     weights: Path,
@@ -42,11 +41,7 @@ def write_card(
     parser.add_argument("--weights", type=Path, default=weights)
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args(arguments)
-    try:
-        text = render(args.weights, args.results)
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    text = render(args.weights, args.results)
     (args.weights / "README.md").write_text(text, encoding="utf-8")
     print(args.weights / "README.md")
     return 0

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from benchmarks.common import RESULTS, Table, save_result, spread
+from benchmarks.common import RESULTS, Table, in_one_sentence, save_result, spread
 from benchmarks.flicker.sweep import SAMPLED, TRUE, Setting, Values, settings
 from benchmarks.flicker.sweep_plot import draw
 from benchmarks.flicker.sweep_verdict import LEAST_CLIPS, Verdict, change, judge, on_noise
@@ -42,7 +42,7 @@ from vidcascade.cascade.stage import resize
 from vidcascade.data.config import WorldConfig
 from vidcascade.data.scene import Description
 from vidcascade.data.stickers import StickerWorld
-from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.errors import UsageError
 from vidcascade.metrics.composite import CAUSES
 from vidcascade.metrics.fidelity import gradient_sharpness, psnr
 from vidcascade.metrics.statistics import bootstrap_mean
@@ -71,6 +71,7 @@ class Case:
     truth: NDArray[np.uint8]
 
 
+@in_one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print, draw and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -84,11 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
     args = parser.parse_args(arguments)
-    try:
-        run(VidCascadePipeline.from_pretrained(args.weights), args)
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    run(VidCascadePipeline.from_pretrained(args.weights), args)
     return 0
 
 

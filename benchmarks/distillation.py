@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.adherence import ASKED, HELD_OUT, add_lessons, get_recogniser, short_share
-from benchmarks.common import RESULTS, Table, named_paths, save_result
+from benchmarks.common import RESULTS, Table, in_one_sentence, named_paths, save_result
 from benchmarks.prompts import Prompt, world_prompts
 from benchmarks.stages import LPIPS_WEIGHTS
 from vidcascade.cascade.pipeline import VidCascadePipeline
@@ -32,7 +32,7 @@ from vidcascade.cascade.students import STUDENT_FILE, merge_student, with_studen
 from vidcascade.cascade.weights import resolve_weights
 from vidcascade.data.stickers import StickerWorld
 from vidcascade.diffusion.guidance import Guidance
-from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.errors import UsageError
 from vidcascade.metrics.adherence.recogniser import Recogniser
 from vidcascade.metrics.adherence.scores import Judgement, judge, share_right
 from vidcascade.metrics.adherence.teaching import Lessons
@@ -66,6 +66,7 @@ class Point:
     sharpness: list[float]
 
 
+@in_one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -85,11 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="AlexNet LPIPS weights; without them no such column")  # fmt: skip
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
     args = parser.parse_args(arguments)
-    try:
-        run(args)
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    run(args)
     return 0
 
 

@@ -28,12 +28,12 @@ from benchmarks.adherence import (
     get_recogniser,
     short_share,
 )
-from benchmarks.common import RESULTS, Table, save_result
+from benchmarks.common import RESULTS, Table, in_one_sentence, save_result
 from benchmarks.prompts import Prompt, world_prompts
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.data.config import WorldConfig
 from vidcascade.data.stickers import StickerWorld
-from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.errors import UsageError
 from vidcascade.metrics.adherence.recogniser import Recogniser
 from vidcascade.metrics.adherence.scores import Judgement, judge
 from vidcascade.metrics.adherence.teaching import Lessons
@@ -45,6 +45,7 @@ ASPECTS = ("subject", "motion", "background", "everything")
 SIZE, FPS = 128, 16  # of the clips that are given: not the stage's own, as a person's are not
 
 
+@in_one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -61,11 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="folder of the recogniser and of the new weights")  # fmt: skip
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
     args = parser.parse_args(arguments)
-    try:
-        run(args)
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    run(args)
     return 0
 
 

@@ -23,14 +23,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.common import Table, save_result, save_sheet, spread
+from benchmarks.common import Table, in_one_sentence, save_result, save_sheet, spread
 from benchmarks.stages import MEASURES, Judge, add_options, check, difference, to_pixels
 from benchmarks.truths import Truth, drawn_truths
 from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of, run_stage
 from vidcascade.cascade.stage import resize
-from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.errors import UsageError
 from vidcascade.metrics.fidelity import LPIPS
 from vidcascade.metrics.statistics import bootstrap_mean
 from vidcascade.nn.precision import working_dtype
@@ -49,6 +49,7 @@ Found = dict[str, float]
 Values = dict[str, list[float]]
 
 
+@in_one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -56,15 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--after", default="stickers", help="finetuned on own samples")
     add_options(parser)
     args = parser.parse_args(arguments)
-    try:
-        pipelines = {
-            BEFORE: VidCascadePipeline.from_pretrained(args.before),
-            AFTER: VidCascadePipeline.from_pretrained(args.after),
-        }
-        run(pipelines, args)
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    pipelines = {
+        BEFORE: VidCascadePipeline.from_pretrained(args.before),
+        AFTER: VidCascadePipeline.from_pretrained(args.after),
+    }
+    run(pipelines, args)
     return 0
 
 

@@ -22,10 +22,10 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.common import RESULTS, Table, save_result, spread
+from benchmarks.common import RESULTS, Table, in_one_sentence, save_result, spread
 from benchmarks.interpolators import Given, Method, Picture, make_methods, recursive
 from vidcascade.cascade.weights import file_hashes
-from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.errors import UsageError
 from vidcascade.interpolation.model import bundled_interpolator
 from vidcascade.metrics.fidelity import LPIPS, gradient_sharpness, psnr, ssim
 from vidcascade.metrics.statistics import bootstrap_mean
@@ -57,6 +57,7 @@ MEASURES = (
 )
 
 
+@in_one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -81,11 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not any(_parts(name)[0].exists() for name in args.clips):
         print(f"left out: there are no clips at {args.clips[0]}; give some with --clips")
         return 0
-    try:
-        run(args)
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    run(args)
     return 0
 
 

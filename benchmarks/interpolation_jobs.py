@@ -21,9 +21,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import RESULTS, Table, save_result
+from benchmarks.common import RESULTS, Table, in_one_sentence, save_result
 from benchmarks.generate import timed
-from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.errors import UsageError
 from vidcascade.interpolation import interpolate
 from vidcascade.video.decoding import iterate, source_kind
 
@@ -33,6 +33,7 @@ FILE = (640, 360)
 _APART = 3  # frames between the two of a call
 
 
+@in_one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -49,14 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not args.clip.exists():
         print(f"left out: there is no clip at {args.clip}; give one with --clip")
         return 0
-    try:
-        calls, seconds = _calls(args)
-        calls.show()
-        files, values = _files(args)
-        files.show()
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    calls, seconds = _calls(args)
+    calls.show()
+    files, values = _files(args)
+    files.show()
     save_result(
         "interpolation_jobs",
         "Frame interpolation: time and memory",

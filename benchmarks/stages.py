@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.common import RESULTS, Table, save_result, spread
+from benchmarks.common import RESULTS, Table, in_one_sentence, save_result, spread
 from benchmarks.judging import composite_flicker
 from benchmarks.standins import bicubic, blend, flow_warp
 from benchmarks.truths import Truth, drawn_truths, real_truths
@@ -32,7 +32,7 @@ from vidcascade.cascade.running import key_of
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.stage import resize
 from vidcascade.data.fetch import cache_folder, has_stickers
-from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.errors import UsageError
 from vidcascade.metrics.fidelity import LPIPS, gradient_sharpness, psnr, ssim
 from vidcascade.metrics.flicker import mean_absolute_difference, warping_error
 from vidcascade.metrics.statistics import bootstrap_mean
@@ -93,6 +93,7 @@ class Comparison:
             columns.setdefault(key, []).append(value)
 
 
+@in_one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -101,12 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="real clips instead of drawn ones, one from each video")  # fmt: skip
     add_options(parser)
     args = parser.parse_args(arguments)
-    try:
-        pipeline = VidCascadePipeline.from_pretrained(args.weights)
-        run(pipeline, args)
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    pipeline = VidCascadePipeline.from_pretrained(args.weights)
+    run(pipeline, args)
     return 0
 
 

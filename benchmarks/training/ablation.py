@@ -12,7 +12,6 @@ import argparse
 import json
 import math
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -22,13 +21,13 @@ import cv2
 import torch
 
 from benchmarks.adherence import add_lessons
-from benchmarks.common import RESULTS, Table, percent, save_result
+from benchmarks.common import RESULTS, Table, in_one_sentence, percent, save_result
 from benchmarks.training.asking import Questions, shares
 from benchmarks.training.budget import Trained, train
 from benchmarks.training.held_out import BANDS, HeldOut, Score, score
 from benchmarks.training.variants import BASELINE, NAMED, RESEEDED, VARIANTS, Variant
 from vidcascade.cascade.spec import CascadeSpec
-from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.errors import UsageError
 from vidcascade.metrics.adherence.teaching import Lessons
 from vidcascade.nn.text import build_text_encoder
 from vidcascade.training.objective import TextCache
@@ -39,6 +38,7 @@ LEARNT = 0.25  # share of clips below which motion is no more than chance
 Row = dict[str, Any]
 
 
+@in_one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, train, measure, print and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -61,12 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{v.name:18}{v.says}")
         return 0
     cv2.setNumThreads(1)
-    try:
-        chosen = _chosen(args.row)
-        run(CascadeSpec.load(args.spec), chosen, args)
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    chosen = _chosen(args.row)
+    run(CascadeSpec.load(args.spec), chosen, args)
     return 0
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.common import RESULTS, Table, machine, save_result
-from vidcascade.errors import UsageError, VidCascadeError
+from benchmarks.common import RESULTS, Table, in_one_sentence, machine, save_result
+from vidcascade.errors import UsageError
 
 # The loss of the end: a mean over this share of the lines, since single ones are noisy.
 _END = 0.1
@@ -38,6 +37,7 @@ class Run:
         return self.steps * self.batch
 
 
+@in_one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, read, print and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -46,11 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="to the stored runs; one of the same title is replaced")  # fmt: skip
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
     args = parser.parse_args(arguments)
-    try:
-        runs = [read(text) for text in args.run]
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    runs = [read(text) for text in args.run]
     if args.add:
         new = {run.title: run for run in runs}
         old = [new.pop(run.title, run) for run in stored(args.results)]

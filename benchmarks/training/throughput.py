@@ -9,7 +9,6 @@ product reaches on the same threads in the same process: model FLOPs utilisation
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -20,10 +19,9 @@ import cv2
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.common import RESULTS, Table, save_result
+from benchmarks.common import RESULTS, Table, in_one_sentence, save_result
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
-from vidcascade.errors import VidCascadeError
 from vidcascade.nn.precision import working_dtype
 from vidcascade.nn.text import build_text_encoder
 from vidcascade.training.dataset import Example, WorldDataset, collate
@@ -56,6 +54,7 @@ class Cost:
     utilisation: float
 
 
+@in_one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -67,15 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
     args = parser.parse_args(arguments)
     cv2.setNumThreads(1)
-    try:
-        spec = CascadeSpec.load(args.spec)
-        names = args.stage or [stage.name for stage in spec.stages]
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        peak = peak_flops(working_dtype(spec.dtype, device), device, args.peak_side)
-        costs = [measure(spec, name, peak, args.minutes, args.compile) for name in names]
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    spec = CascadeSpec.load(args.spec)
+    names = args.stage or [stage.name for stage in spec.stages]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    peak = peak_flops(working_dtype(spec.dtype, device), device, args.peak_side)
+    costs = [measure(spec, name, peak, args.minutes, args.compile) for name in names]
     threads = "" if device.type == "cuda" else f", {torch.get_num_threads()} thread(s)"
     table = Table(
         f"A step of training on {device.type}{threads}",
