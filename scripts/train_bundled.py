@@ -33,6 +33,8 @@ BUDGETS = {
 SPACE = {
     "muon_lr": "0.01", "adam_lr": "1.0e-3", "warmup": "50", "shift": "2.0", "sigma_std": "1.0",
 }  # fmt: skip
+# What a base learns last is drawn more often.
+EMPHASIS = {"spin": 4, "shake": 1.5, "still": 1.5}
 # Bridge and refiner go on from what they learnt on the truth, on whole clips that the stages before
 # them made over (vidcascade.training.regenerate), with some true ones among them: batch and recipe.
 OWN = {
@@ -110,7 +112,7 @@ class Plan:
         chosen = [
             Phase("fetch", lambda: self._python("scripts/fetch_stickers.py")),
             Phase("space", lambda: self._train("space", "base", None, 64, 1, SPACE)),
-            Phase("base", lambda: self._train("base", "base", base)),
+            Phase("base", lambda: self._train("base", "base", base, recipe=self._emphasis())),
             *(Phase(name, partial(self._train, name, name)) for name in self.stages[1:]),
             *(Phase(name, partial(self._own, stage)) for stage, name in self.owns.items()),
             Phase("assemble", self._assemble),
@@ -183,6 +185,14 @@ class Plan:
         if previous:
             command += ["--previous-share", OWN_SHARE, "--keep", OWN_KEEP]
         self._python("-m", "vidcascade", *command)
+
+    def _emphasis(self) -> dict[str, str]:
+        """The base's setting, of motions that the spec's world has."""
+        if self.spec.world is None:
+            return {}
+        known = set(self.spec.world.names("motions"))
+        chosen = [f"{motion}: {times}" for motion, times in EMPHASIS.items() if motion in known]
+        return {"emphasis": f"{{{', '.join(chosen)}}}"} if chosen else {}
 
     def _own(self, stage: str) -> None:
         """Train a stage on, on what the finished stages before it make together."""

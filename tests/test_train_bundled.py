@@ -54,6 +54,9 @@ def test_a_cascade_is_trained_and_put_together(
     assert [stage.distilled for stage in pipeline.spec.stages] == [True, False, False]
     for row in ("| space |", "| bridge-own |", "| refiner-own |"):
         assert row in (tmp_path / "RESULTS.md").read_text()
+    taught = CascadeSpec.load(tmp_path / "base" / "base" / "spec.yaml")
+    known = set(taught.world.names("motions")) if taught.world else set()
+    assert set(taught.stage("base").training.emphasis) == known & {"spin", "shake", "still"}
     # Bridge and refiner went on from where they were, and what they were is kept to compare with.
     name = "diffusion_pytorch_model.safetensors"
     for stage, changed in (("base", False), ("bridge", True), ("refiner", True)):
