@@ -207,8 +207,8 @@ def test_a_spin_is_clockwise_from_upright(seconds: float) -> None:
         first, last = motion.pose(0.0)[2], motion.pose(seconds)[2]
         assert abs(first) <= 0.1
         turns = (last - first) / math.tau
-        assert turns >= 0.9 - 1e-9
-        assert turns <= max(0.9, 0.55 * seconds) + 1e-9
+        assert turns >= 0.96 - 1e-9
+        assert turns <= max(0.96, 0.52 * seconds) + 1e-9
 
 
 def test_cameras_move_the_background_the_other_way(solids: Make) -> None:

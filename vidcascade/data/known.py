@@ -63,7 +63,7 @@ def describe_world(world: WorldConfig) -> str:
     """One line on what the world knows, for a warning."""
     solids = ", ".join(world.names("solids"))
     colours = ", ".join(world.names("colours"))
-    learnt = f"; and from finetuning {_few(world.learnt)}" if world.learnt else ""
+    learnt = f"; and from captioned clips {_few(world.learnt)}" if world.learnt else ""
     return (
         f"subjects {_few(world.names('subjects'))}, {solids} ({colours}); "
         f"motions {', '.join(world.names('motions'))}; "

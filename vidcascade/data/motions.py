@@ -134,9 +134,10 @@ def draw_motion(
             kind, duration, x=x, y=cy, extent=0.8 * travel, rate=rate, phase=math.tau * c, tilt=tilt
         )
     if kind == "spin":
-        # About one turn, clockwise, from nearly upright: captions do not say which way or how fast,
-        # and what nothing says a base must settle at noise that hides all but the largest shapes.
-        rate = max(0.45 + 0.1 * a, 0.9 / duration)
+        # One turn in two seconds, clockwise, from nearly upright: captions say neither which way
+        # nor how fast, and a base must settle what is not said at noise that hides all but the
+        # largest shapes.
+        rate = max(0.48 + 0.04 * a, 0.96 / duration)
         return Motion(kind, duration, x=x, y=y, rate=rate, tilt=tilt)
     if kind == "swing":
         rate = max(0.45 + 0.3 * a, 0.9 / duration)

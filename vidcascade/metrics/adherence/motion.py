@@ -2,7 +2,7 @@
 
 Nothing here is learned. The limits lie well inside the smallest movements that the world draws
 (:func:`vidcascade.data.motions.draw_motion`), all per clip: travel 0.36 of the frame, growth by
-1.8, 0.9 turns of a spin, swings and circles 0.28 wide, bounces 0.29 high, shaking 0.09 wide.
+1.8, 0.96 turns of a spin, swings and circles 0.28 wide, bounces 0.29 high, shaking 0.09 wide.
 """
 
 from __future__ import annotations
