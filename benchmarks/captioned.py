@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -58,15 +59,14 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     if len(captions) < 2 or args.each < 1:
         raise UsageError("Nearest among one is no answer: two captions, and --each 1, are needed.")
     pipeline.set_progress_bar_config(disable=True)
-    known = [(e.caption, stretches(spec, e)) for e in folder.entries]
+    for name, flaw in folder.skipped:
+        print(f"{name} is left out: {flaw}", file=sys.stderr)
+    known = [(entry.caption, stretches(spec, entry)) for entry in folder.entries]
     asked = [caption for caption in captions for _ in range(args.each)]
     made = generate(pipeline, asked, args.batch)
-    found = [nearest(clip, known) for clip in made]
-    # True stretches that lie between those that they are compared with, in the same test.
-    between = [stretches(spec, e, (np.arange(args.each) + 0.5) / PLACES) for e in folder.entries]
-    true = [(e.caption, nearest(c, known)) for e, s in zip(folder.entries, between, strict=True)
-            for c in s]  # fmt: skip
-    table = make_table(asked, found, true)
+    found = [compare(clip, caption, known) for clip, caption in zip(made, asked, strict=True)]
+    true = [compare(part, caption, known).other for caption, parts in known for part in parts]
+    table = make_table(found, true, len(captions))
     table.show()
     command = f"python -m benchmarks.captioned FOLDER --each {args.each}"
     save_result(
@@ -77,28 +77,27 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
             "weights": Path(args.weights).name,
             "weight_hashes": pipeline.weight_hashes,
             "student": base.distilled,
-            "captions": len(captions),
+            "videos": len(folder.entries),
+            "left out": len(folder.skipped),
         },
         [table],
-        {"asked": asked, "found": [list(f) for f in found], "true": [[c, *f] for c, f in true]},
+        {"captions": captions, "found": [asdict(f) for f in found], "true": true},
         args.results,
     )
-    first = made[:: args.each][:SHEET_CLIPS]
+    first = slice(None, SHEET_CLIPS * args.each, args.each)
     name = "captioned_teacher.png" if args.teacher else "captioned.png"
-    labels = [f"{c}  [nearest: {f[0]}]" for c, f in zip(captions, found[:: args.each], strict=True)]
-    save_sheet(args.results / name, first, labels[:SHEET_CLIPS])
+    labels = [f"{f.caption}  [nearest: {f.nearest}]" for f in found[first]]
+    save_sheet(args.results / name, made[first], labels)
 
 
-def stretches(
-    spec: CascadeSpec, entry: Entry, places: Sequence[float] | NDArray[np.float64] | None = None
-) -> list[Clip]:
+def stretches(spec: CascadeSpec, entry: Entry) -> list[Clip]:
     """Parts of a video as the base is trained on them, (T, SIDE, SIDE, 3) each."""
     frames, rate = spec.stages[0].frames, spec.fps
     times = [k / rate for k in range(frames)]
     shown = frame_times(entry.path)
     return [
-        read_square(entry.path, frame_numbers(shown, times, rate, frames, float(place)), SIDE)
-        for place in (np.linspace(0, 1, PLACES) if places is None else places)
+        read_square(entry.path, frame_numbers(shown, times, rate, frames, place), SIDE)
+        for place in np.linspace(0, 1, PLACES).tolist()
     ]
 
 
@@ -123,42 +122,62 @@ def generate(pipeline: VidCascadePipeline, captions: Sequence[str], batch: int) 
     return clips
 
 
-def nearest(clip: Clip, known: Sequence[tuple[str, Sequence[Clip]]]) -> tuple[str, float]:
-    """The caption of the video that has the nearest stretch, and the PSNR to it in dB."""
+@dataclass(frozen=True)
+class Found:
+    """What a clip for a caption resembles; PSNR in dB, to the nearest stretch.
+
+    Attributes:
+        caption: that was asked for.
+        nearest: caption of the nearest video of all.
+        own: PSNR to videos of the caption.
+        other: to all others.
+    """
+
+    caption: str
+    nearest: str
+    own: float
+    other: float
+
+
+def compare(clip: Clip, caption: str, known: Sequence[tuple[str, Sequence[Clip]]]) -> Found:
+    """Compare a clip (T, H, W, 3) for a caption with the stretches of all videos."""
     side = (SIDE, SIDE)
     small = np.stack([cv2.resize(frame, side, interpolation=cv2.INTER_AREA) for frame in clip])
-    errors = [
-        min(float(np.square(small.astype(np.float32) - part).mean()) for part in parts)
-        for _, parts in known
-    ]
-    best = int(np.argmin(errors))
-    return known[best][0], float(10 * np.log10(255**2 / max(errors[best], 1e-3)))
-
-
-def make_table(
-    asked: Sequence[str],
-    found: Sequence[tuple[str, float]],
-    true: Sequence[tuple[str, tuple[str, float]]],
-) -> Table:
-    """How often the nearest clip is the caption's own, of samples and of the videos themselves."""
-    rows = []
-    compared = (
-        ("generated", asked, found),
-        ("other stretches of the videos", [c for c, _ in true], [f for _, f in true]),
+    errors = {
+        place: min(float(np.square(small.astype(np.float32) - part).mean()) for part in parts)
+        for place, (_, parts) in enumerate(known)
+    }
+    psnr = {k: float(10 * np.log10(255**2 / max(error, 1e-3))) for k, error in errors.items()}
+    return Found(
+        caption,
+        known[max(psnr, key=lambda k: psnr[k])][0],
+        max(value for k, value in psnr.items() if known[k][0] == caption),
+        max(value for k, value in psnr.items() if known[k][0] != caption),
     )
-    for name, wanted, got in compared:
-        right = sum(w == g for w, (g, _) in zip(wanted, got, strict=True))
-        share, low, high = wilson(right, len(got))
-        cell = f"{percent(share)} ({percent(low)} to {percent(high)}), n = {len(got)}"
-        rows.append([name, cell, f"{np.median([p for _, p in got]):.1f}"])
-    count = len(set(asked))
+
+
+def make_table(found: Sequence[Found], true: Sequence[float], captions: int) -> Table:
+    """How often the nearest video is the caption's own, and how near the videos are themselves."""
+    share, low, high = wilson(sum(f.nearest == f.caption for f in found), len(found))
+    own, other, apart = (
+        f"{np.median(values):.1f}"
+        for values in ([f.own for f in found], [f.other for f in found], true)
+    )
     return Table(
         "The nearest of the learnt videos",
-        ["", "is the caption's own", "PSNR to the nearest, dB (median)"],
-        rows,
+        ["", "is the caption's own", "PSNR to its own, dB", "PSNR to the nearest other, dB"],
+        [
+            [
+                "generated",
+                f"{percent(share)} ({percent(low)} to {percent(high)}), n = {len(found)}",
+                own,
+                other,
+            ],
+            ["the videos themselves", "–", "–", apart],
+        ],
         (
             f"by mean squared error at {SIDE} × {SIDE}, over {PLACES} stretches of each video; "
-            f"chance: 1 in {count}; intervals: Wilson, 95 %",
+            f"PSNR: medians; chance: 1 in {captions}; interval: Wilson, 95 %",
         ),
     )
 

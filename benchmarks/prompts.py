@@ -183,16 +183,16 @@ def size_prompts(world: StickerWorld, pairs: int, first: int) -> list[Prompt]:
     """
     config = world.config
     subjects: list[tuple[str, str | None]] = []
-    if config.solid_share < 1:
+    if config.solid_share < 1 and world.has_stickers:
         subjects += [(name, None) for name in config.names("subjects")]
-    if config.solid_share > 0:
+    if config.solid_share > 0 or not world.has_stickers:
         colours = config.names("colours")
         solids = enumerate(config.names("solids"))
         subjects += [(solid, colours[k % len(colours)]) for k, solid in solids]
     backgrounds = config.names("backgrounds")
     prompts = []
     for k in range(pairs):
-        name, colour = subjects[(7 * k) % len(subjects)]
+        name, colour = subjects[k % len(subjects)]
         place = backgrounds[(5 * k) % len(backgrounds)]
         noun = SUBJECTS[name].words[0] if colour is None else f"{colour} {SOLIDS[name][0]}"
         for size in ("small", "large"):

@@ -14,7 +14,7 @@ from vidcascade.metrics.adherence.scores import wilson
 from vidcascade.metrics.adherence.tracking import track_subject
 from vidcascade.metrics.statistics import bootstrap_mean
 
-LARGER = 1.2  # by how much the side of the large one exceeds the small one's, at least
+LARGER = 1.2  # least side of the large one / side of the small one
 
 
 def side_of(recogniser: Recogniser, frames: NDArray[np.uint8]) -> float:
@@ -40,7 +40,7 @@ def size_table(generated: Sequence[float], truth: Sequence[float]) -> Table:
     return Table(
         "Size words: the same subject, asked for small and large",
         ["", "generated", "truth"],
-        [[f"large is larger, by {LARGER:g} or more", *shares], ["large / small", *ratios]],
+        [[f"large is at least {LARGER:g} times small", *shares], ["large / small", *ratios]],
         (
             "standing still; sizes: root of the outlined area, median over the clip; intervals: "
             "Wilson and bootstrap over pairs, 95 %",

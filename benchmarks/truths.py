@@ -62,8 +62,8 @@ def real_truths(spec: CascadeSpec, folder: Path, count: int) -> Iterator[Truth]:
     """One stretch from the middle of each video of a folder, in the order of their names.
 
     Every n-th frame is taken, with n such that the rate is near the cascade's: real motion stays
-    even. Squares from the centre are averaged down. Videos that are too short, damaged, cut in that
-    stretch or standing still are passed over, which is said on the terminal.
+    even. Squares from the centre are averaged down. Videos that are too small, too short, damaged,
+    cut in that stretch or standing still are passed over, which is said on the terminal.
 
     Raises:
         UsageError: no such folder, or no usable videos in it.
@@ -92,6 +92,9 @@ def _stretch(path: Path, frames: int, size: int, rate: float) -> tuple[NDArray[n
     """Frames (T, size, size, 3) and their rate; ``ValueError`` says why there are none."""
     with open_video(path) as (_, stream):
         own = float(nominal_fps(stream))
+        side = min(stream.codec_context.width, stream.codec_context.height)
+    if side < size:
+        raise ValueError(f"{side} pixels a side, and {size} are needed")
     total, step = count_frames(path), max(round(own / rate), 1)
     length = step * (frames - 1) + 1
     if total < length:

@@ -33,7 +33,7 @@ BUDGETS = {
 SPACE = {
     "muon_lr": "0.01", "adam_lr": "1.0e-3", "warmup": "50", "shift": "2.0", "sigma_std": "1.0",
 }  # fmt: skip
-# What a base learns last is drawn more often.
+# Motions that a base learns last, and how many times as often they are drawn.
 EMPHASIS = {"spin": 4, "shake": 1.5, "still": 1.5}
 # Bridge and refiner go on from what they learnt on the truth, on whole clips that the stages before
 # them made over (vidcascade.training.regenerate), with some true ones among them: batch and recipe.
@@ -107,6 +107,8 @@ class Plan:
         measured = [name for name in EVALUATIONS if whole or name not in ("stages", "gap")]
         if whole and not self.owns:
             measured.remove("gap")
+        if self.clips:
+            measured.append("captioned")
         if "distil" not in self.budgets or self.budgets["distil"] <= 0:
             measured.remove("distillation")
         chosen = [
@@ -187,8 +189,8 @@ class Plan:
         self._python("-m", "vidcascade", *command)
 
     def _emphasis(self) -> dict[str, str]:
-        """The base's setting, of motions that the spec's world has."""
-        if self.spec.world is None:
+        """The base's setting, of motions that the spec's world has, unless the spec has its own."""
+        if self.spec.world is None or self.spec.stages[0].training.emphasis:
             return {}
         known = set(self.spec.world.names("motions"))
         chosen = [f"{motion}: {times}" for motion, times in EMPHASIS.items() if motion in known]
@@ -263,7 +265,9 @@ class Plan:
             given = ["--weights", str(self.weights), "--results", str(self.results)]
             if name == "gap":
                 given[:2] = ["--before", str(self.apart), "--after", str(self.weights)]
-            self._python("-m", f"benchmarks.{name}", *given, *EVALUATIONS[name])
+            if name == "captioned":
+                given.append(str(self.args.clips))
+            self._python("-m", f"benchmarks.{name}", *given, *EVALUATIONS.get(name, ()))
 
         return act
 

@@ -51,11 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         new = {run.title: run for run in runs}
         old = [new.pop(run.title, run) for run in stored(args.results)]
         runs = [*old, *new.values()]
-    columns = ["run", "examples", "batch", "steps", "minutes", "examples/s", "loss (v) at the end"]
-    several = len({run.processor for run in runs}) > 1
     table = Table(
         "Training of the bundled weights",
-        [*columns, *(["processor"] if several else [])],
+        (
+            "run", "examples", "batch", "steps", "minutes", "examples/s", "loss (v) at the end",
+            "processor",
+        ),
         [
             [
                 run.title,
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{run.minutes:.0f}",
                 f"{run.clips_per_second:.1f}",
                 f"{run.loss:.2g}",
-                *([run.processor] if several else []),
+                run.processor,
             ]
             for run in runs
         ],

@@ -28,6 +28,7 @@ from vidcascade.cascade.students import save_student
 from vidcascade.cascade.weights import load_network
 from vidcascade.data.config import WorldConfig
 from vidcascade.data.fetch import cache_folder, has_stickers
+from vidcascade.data.folder import VideoFolder
 from vidcascade.metrics.adherence.motion import MOTIONS
 from vidcascade.nn.low_rank import add_low_rank, fingerprint, low_rank_state
 from vidcascade.video import write_clip
@@ -75,8 +76,8 @@ def test_adherence_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "nowhere" in capsys.readouterr().err
 
 
-def test_captioned_runs(folder: Path, tmp_path: Path) -> None:
-    """True stretches are nearest to their own video, those of an untrained base to any."""
+def test_captioned_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """An untrained base's grey is nearest to one and the same video, whatever is asked."""
     clips = tmp_path / "clips"
     clips.mkdir()
     count = 2 * CascadeSpec.load(folder / "spec.yaml").stages[0].frames
@@ -90,17 +91,30 @@ def test_captioned_runs(folder: Path, tmp_path: Path) -> None:
     (clips / "metadata.jsonl").write_text("\n".join(lines[:1]))
     arguments = [str(clips), "--weights", str(folder), "--results", str(tmp_path)]
     assert captioned.main(arguments) == 2
+    lines.append(json.dumps({"file_name": "gone.mkv", "text": "a green square"}))
     (clips / "metadata.jsonl").write_text("\n".join(lines))
     assert captioned.main(arguments) == 0
+    assert "gone.mkv is left out: missing" in capsys.readouterr().err
     result = json.loads((tmp_path / "captioned.json").read_text())
     data = result["data"]
-    assert data["asked"] == ["a red square"] * 2 + ["a blue square"] * 2
-    assert all(wanted == nearest for wanted, nearest, _ in data["true"])
-    assert min(psnr for *_, psnr in data["true"]) > 15
-    assert len({nearest for nearest, _ in data["found"]}) == 1  # grey has one nearest
-    generated, true = result["tables"][0]["rows"]
-    assert generated[1].startswith("50 %")
-    assert true[1].startswith("100 %")
+    assert data["captions"] == ["a red square", "a blue square"]
+    asked = [found["caption"] for found in data["found"]]
+    assert asked == ["a red square"] * 2 + ["a blue square"] * 2
+    assert len({found["nearest"] for found in data["found"]}) == 1
+    assert result["tables"][0]["rows"][0][1].startswith("50 %")
+    assert result["settings"]["videos"] == 2
+    # What was learnt is told from what was not.
+    base = CascadeSpec.load(folder / "spec.yaml")
+    entries = VideoFolder(clips).entries
+    known = [(entry.caption, captioned.stretches(base, entry)) for entry in entries]
+    for caption, parts in known:
+        exact = captioned.compare(parts[0], caption, known)
+        assert (exact.nearest, exact.own > 60) == (caption, True)
+        assert 5 < exact.other < 15
+        noisy = parts[3].astype(float) + np.random.default_rng(0).normal(0, 40, parts[3].shape)
+        found = captioned.compare(noisy.clip(0, 255).astype(np.uint8), caption, known)
+        assert found.nearest == caption
+        assert exact.other < found.own < exact.own
     assert (tmp_path / "captioned.png").stat().st_size > 500
 
 
@@ -192,6 +206,7 @@ def test_stages_run_on_real_videos(
     clips = {
         "a": pan, "b": pan[::-1], "short": pan[:count],
         "cut": np.concatenate((pan[:count], other)), "still": pan[:1].repeat(2 * count, 0),
+        "small": pan[:, :24, :24],
     }  # fmt: skip
     for name, frames in clips.items():
         write_clip(videos / f"{name}.mkv", frames, fps=2 * rate, lossless=True)
@@ -203,6 +218,7 @@ def test_stages_run_on_real_videos(
     assert truths[0].large.shape == (count, side, side, 3)
     said = capsys.readouterr().err
     assert all(f"{n} is passed over" in said for n in ("short.mkv", "cut.mkv", "still.mkv"))
+    assert "small.mkv is passed over: 24 pixels a side" in said
     assert "nothing moves" in said
     assert "a cut" in said
     arguments = ["--weights", str(folder), "--results", str(tmp_path), "--videos", str(videos)]

@@ -73,6 +73,8 @@ def test_size_words_come_in_pairs(world: StickerWorld) -> None:
         assert small.text.replace("small", "large") == large.text
         sides = [world.scene(p.described, p.seed).subjects[0].size for p in (small, large)]
         assert sides[1] > LARGER * sides[0]
+        # Without stickers only solids are asked for, which can be drawn.
+        assert world.render(world.scene(large.described, large.seed), 16, [0.0]).any()
     table = size_table([0.2, 0.4, 0.2, 0.22, math.nan, 0.4, 0.3, 0.6], [0.2, 0.4] * 4)
     assert table.rows[0][1].startswith("50 %")
     assert table.rows[0][2].startswith("100 %")

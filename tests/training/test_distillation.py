@@ -172,9 +172,11 @@ def test_a_share_of_the_first_student_can_be_kept(teacher: Path, tmp_path: Path)
     was = load_student(first)[0]
     for name in whole:
         torch.testing.assert_close(mixed[name], 0.25 * was[name] + 0.75 * whole[name])
-    for wrong, given in ((1.0, run), (-0.1, run), (0.5, settings(tmp_path / "c"))):
+    for wrong in (1.0, -0.1):
         with pytest.raises(UsageError, match=r"share of old weights .* \[0, 1\)"):
-            replace(given, keep=wrong)
+            replace(run, keep=wrong)
+    with pytest.raises(UsageError, match="no old weights to keep"):
+        replace(settings(tmp_path / "c"), keep=0.5)
 
 
 def test_what_cannot_be_distilled_is_refused(teacher: Path, tmp_path: Path) -> None:

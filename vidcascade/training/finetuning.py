@@ -81,8 +81,8 @@ def finetune(
         spec: of the cascade, with the recipe.
         stage: to train.
         source: of clips, as :func:`~vidcascade.training.mixing.mix` gives it.
-        settings: of the run; it starts from the stage's own weights, whatever ``init`` says, and
-            ``keep`` is their share in the result.
+        settings: of the run; ``init`` is the stage's folder in ``weights``, or None for the same.
+            ``keep`` is the share of these weights in the result.
         out: folder of the new cascade.
         report: gets the training's lines.
         sheet: draws samples, as in :func:`~vidcascade.training.trainer.train_stage`.

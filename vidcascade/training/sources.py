@@ -52,6 +52,8 @@ class ClipSource(Protocol):
 class WorldSource:
     """Clips of the sticker world: description ``number mod captions``, each time moved anew.
 
+    Where some motions are emphasised, another description may be drawn in place of one of others.
+
     Raises:
         UsageError: a cascade that has no world.
     """

@@ -60,7 +60,7 @@ class RunSettings:
             all calls together. Rates then depend on the clock: a resumed run is not exact.
         sheet_every, save_every, log_every: in steps; 0 is never.
         workers: processes that draw examples.
-        init: folder of weights to start from.
+        init: folder of weights to start from; of a distillation, a student's file.
         keep: share of those weights in the result, in [0, 1): a mean of what was and what was
             learnt is often better than either (Wortsman et al. 2022).
         seed: of examples and noise.
@@ -91,10 +91,13 @@ class RunSettings:
         Raises:
             UsageError: a share to keep outside [0, 1), or of no weights.
         """
-        if not 0.0 <= self.keep < 1.0 or (self.keep > 0.0 and self.init is None):
+        if not 0.0 <= self.keep < 1.0:
             raise UsageError(
-                "The share of old weights to keep must be in [0, 1), of weights to start from, "
-                f"not {self.keep:g}."
+                f"The share of old weights to keep must be in [0, 1), not {self.keep:g}."
+            )
+        if self.keep > 0.0 and self.init is None:
+            raise UsageError(
+                "There are no old weights to keep a share of: say which ones with init."
             )
 
 
