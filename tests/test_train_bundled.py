@@ -79,7 +79,8 @@ def test_clips_of_a_folder_are_learnt_beside_the_drawn_ones(clips: Path, tmp_pat
     assert spec.world is not None
     spec = spec.model_copy(update={"world": spec.world.model_copy(update={"solid_share": 1.0})})
     (tmp_path / "spec.yaml").write_text(spec.to_yaml(), encoding="utf-8")
-    only = [w for phase in ("base", "bridge", "refiner", "assemble") for w in ("--only", phase)]
+    phases = ("base", "bridge", "refiner", "assemble", "measure-captioned")
+    only = [word for phase in phases for word in ("--only", phase)]
     own = ["--space-minutes", "0", "--bridge-own-minutes", "0", "--refiner-own-minutes", "0", *only]
     given = ["--out", str(tmp_path / "run"), *ARGUMENTS, *own]
     given += ["--spec", str(tmp_path / "spec.yaml"), "--clips", str(clips), "--clips-share", "0.5"]
@@ -87,6 +88,7 @@ def test_clips_of_a_folder_are_learnt_beside_the_drawn_ones(clips: Path, tmp_pat
     made = CascadeSpec.load(tmp_path / "run" / "weights" / "spec.yaml")
     assert made.world is not None
     assert set(made.world.learnt) == {"fast", "slow", "short"}
+    assert (tmp_path / "run" / "results" / "captioned.json").is_file()
     trained = CascadeSpec.load(tmp_path / "run" / "bridge" / "bridge" / "spec.yaml")
     assert trained.world is not None
     assert trained.world.learnt == ()
