@@ -29,8 +29,10 @@ from vidcascade.errors import UsageError  # noqa: E402
 # Results that do not depend on every stage: the base's clips, and stages on true inputs.
 _CONCERNS: dict[str, str | tuple[str, ...]] = {
     "adherence": "base/",
+    "captioned": "base/",
     "distillation": "base/",
     "stages": ("bridge/", "refiner/"),
+    "stages_real": ("bridge/", "refiner/"),
 }
 WEIGHTS = ROOT / "assets" / "weights" / "stickers"
 
@@ -60,6 +62,10 @@ def render(weights: Path, results: Path) -> str:
     def result(name: str) -> dict[str, Any]:
         return _load(results, name, hashes)
 
+    def optional(name: str) -> dict[str, Any] | None:
+        """A stored result that not every cascade has."""
+        return result(name) if (results / f"{name}.json").is_file() else None
+
     spec = CascadeSpec.load(weights / "spec.yaml")
     parameters = {}
     for stage in spec.stages:
@@ -68,7 +74,7 @@ def render(weights: Path, results: Path) -> str:
         if stage.student is not None:
             parameters[f"{stage.name} student"] = _parameters(folder / STUDENT_FILE)
     return template(ROOT / "scripts" / "model_card.md.j2").render(
-        table=table, result=result, spec=spec, parameters=parameters
+        table=table, result=result, optional=optional, spec=spec, parameters=parameters
     )
 
 

@@ -86,7 +86,7 @@ def test_a_loss_that_is_no_number_ends_with_code_1(command: Command, tmp_path: P
         (("refiner", "--init", "."), 1, "incomplete or damaged"),
         (("base", "--seed", "-1"), 2, "seed"),
         (("refiner", "--previous-share", "1.5"), 2, "previous-share"),
-        (("base", "--keep", "0.5"), 2, "weights to start from"),
+        (("base", "--keep", "0.5"), 2, "no old weights to keep"),
         (("base", "--init", ".", "--keep", "1"), 2, "in [0, 1)"),
     ],
 )

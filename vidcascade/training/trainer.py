@@ -97,7 +97,7 @@ class RunSettings:
             )
         if self.keep > 0.0 and self.init is None:
             raise UsageError(
-                "There are no old weights to keep a share of: say which ones with init."
+                "There are no old weights to keep a share of: name them with init (--init)."
             )
 
 
