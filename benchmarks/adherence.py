@@ -229,13 +229,25 @@ def prompt_sets(
 def generate(
     pipeline: VidCascadePipeline, prompts: list[Prompt], stage: str, batch: int, name: str = ""
 ) -> Clips:
-    """A clip for each prompt: the base's frames, (16, H, W, 3) uint8, whatever the stage."""
+    """A clip for each prompt, see :func:`sample`."""
+    said = [(p.text, p.seed) for p in prompts]
+    return sample(pipeline, said, stage, batch, name)
+
+
+def sample(
+    pipeline: VidCascadePipeline,
+    asked: Sequence[tuple[str, int]],
+    stage: str,
+    batch: int,
+    name: str = "",
+) -> Clips:
+    """A clip for each text and seed: the base's frames, (16, H, W, 3) uint8, at a stage's size."""
     clips: Clips = []
-    for begin in range(0, len(prompts), batch):
-        part = prompts[begin : begin + batch]
+    for begin in range(0, len(asked), batch):
+        part = asked[begin : begin + batch]
         result = pipeline(
-            [p.text for p in part],
-            keys=[key_of(torch.Generator().manual_seed(p.seed)) for p in part],
+            [text for text, _ in part],
+            keys=[key_of(torch.Generator().manual_seed(seed)) for _, seed in part],
             stop_after=stage,
             output_type="np",
             batch_size=batch,
@@ -244,7 +256,7 @@ def generate(
         for video in result.frames:
             every = len(video) // pipeline.spec.stages[0].frames
             clips.append((video[:: max(1, every)] * 255).round().astype(np.uint8))
-        _progress(name, len(clips), len(prompts))
+        _progress(name, len(clips), len(asked))
     print(file=sys.stderr)
     return clips
 

@@ -15,13 +15,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from benchmarks.adherence import sample
 from benchmarks.common import RESULTS, Table, in_one_sentence, percent, save_result, save_sheet
-from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
-from vidcascade.cascade.running import key_of
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.data.folder import Entry, VideoFolder, frame_numbers, frame_times, read_square
 from vidcascade.errors import UsageError
@@ -63,7 +61,8 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
         print(f"{name} is left out: {flaw}", file=sys.stderr)
     known = [(entry.caption, stretches(spec, entry)) for entry in folder.entries]
     asked = [caption for caption in captions for _ in range(args.each)]
-    made = generate(pipeline, asked, args.batch)
+    seeded = [(caption, FIRST + number) for number, caption in enumerate(asked)]
+    made = sample(pipeline, seeded, base.name, args.batch, "captions")
     found = [compare(clip, caption, known) for clip, caption in zip(made, asked, strict=True)]
     true = [compare(part, caption, known).other for caption, parts in known for part in parts]
     table = make_table(found, true, len(captions))
@@ -99,27 +98,6 @@ def stretches(spec: CascadeSpec, entry: Entry) -> list[Clip]:
         read_square(entry.path, frame_numbers(shown, times, rate, frames, place), SIDE)
         for place in np.linspace(0, 1, PLACES).tolist()
     ]
-
-
-def generate(pipeline: VidCascadePipeline, captions: Sequence[str], batch: int) -> list[Clip]:
-    """The base's clip for each caption, (T, H, W, 3)."""
-    clips: list[Clip] = []
-    stage = pipeline.spec.stages[0].name
-    for begin in range(0, len(captions), batch):
-        part = list(captions[begin : begin + batch])
-        seeds = range(FIRST + begin, FIRST + begin + len(part))
-        result = pipeline(
-            part,
-            keys=[key_of(torch.Generator().manual_seed(seed)) for seed in seeds],
-            stop_after=stage,
-            output_type="np",
-            batch_size=batch,
-        )
-        assert isinstance(result, CascadeOutput)
-        clips += [(video * 255).round().astype(np.uint8) for video in result.frames]
-        print(f"\r{len(clips)} of {len(captions)}  ", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    return clips
 
 
 @dataclass(frozen=True)
