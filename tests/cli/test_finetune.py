@@ -68,7 +68,7 @@ def test_new_subjects_are_learnt_beside_the_old(
     assert (old / "refiner" / name).read_bytes() == (out / "refiner" / name).read_bytes()
     pipeline = VidCascadePipeline.from_pretrained(out)
     assert pipeline.spec.world is not None
-    assert pipeline.spec.world.learnt == ("okapi", "bar")
+    assert [learnt.words for learnt in pipeline.spec.world.learnt] == [("okapi", "bar")]
     assert not check_prompt("an okapi", pipeline.spec.world).far
     assert pipeline.spec.stages == CascadeSpec.load(old / "spec.yaml").stages
     assert "Nothing about the result has been measured" in (out / "README.md").read_text()

@@ -191,7 +191,7 @@ def test_a_folder_of_clips_beside_the_drawn_ones(
     # The words of both are kept with the spec; alone, the folder takes the world's place.
     kept = CascadeSpec.load(tmp_path / "both" / "base" / "spec.yaml").world
     assert kept is not None
-    assert {"fast", "slow"} <= set(kept.learnt)
+    assert {"fast", "slow"} <= set(kept.learnt[0].words)
     for share in (1, 0):
         out = tmp_path / str(share)
         given = ("train", "base", "--spec", "tiny", *common, "--data-share", share, "--out", out)
@@ -216,7 +216,9 @@ def test_mixed_clips_come_from_both(clips: Path) -> None:
     own = [c for c in drawn if c.endswith(" clip") and c.split()[1] in ("fast", "slow", "short")]
     assert 10 <= len(own) <= 30
     assert told.world is not None
-    assert told.world.learnt == ("fast", "slow", "short")
+    assert [learnt.words for learnt in told.world.learnt] == [("fast", "slow", "short")]
+    again = open_clips(told, "base", clips, 0.5)[0]
+    assert again == told
     alone, source, new = open_clips(spec, "base", clips, 1.0)
     assert source is new
     assert alone.world is None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vidcascade.cascade.spec import CascadeSpec
-from vidcascade.data.known import check_prompt, describe_world
+from vidcascade.data.config import Learnt, WorldConfig
+from vidcascade.data.known import check_prompt, describe_world, learn
 
 WORLD = CascadeSpec.load("stickers").world
 assert WORLD is not None
@@ -38,3 +41,65 @@ def test_the_description_names_what_there_is() -> None:
     text = describe_world(WORLD)
     assert "rocket" in text
     assert "bounce" in text
+
+
+EMOJI = ("animated emoji: rabbit", "animated emoji: red heart", "animated emoji: thumbs up")
+
+
+def told(*captions: str) -> WorldConfig:
+    """The world of the bundled weights, and what these captions add."""
+    assert WORLD is not None
+    found = learn(captions, WORLD)
+    assert found is not None
+    return WORLD.model_copy(update={"learnt": (found,)})
+
+
+def test_clips_teach_what_their_captions_say_as_they_say_it() -> None:
+    world = told(*EMOJI)
+    (learnt,) = world.learnt
+    assert learnt.words == ("emoji", "rabbit", "heart", "thumbs")
+    assert learnt.always == ("emoji",)
+    assert not learnt.placed  # "up" alone is no motion
+    for prompt in (*EMOJI, "an emoji of a rabbit"):
+        assert not check_prompt(prompt, world).far, prompt
+    for prompt in ("a rabbit", "a rabbit in the snow", "animated emoji: rabbit, bouncing"):
+        assert check_prompt(prompt, world).far, prompt
+    assert check_prompt("a rabbit in the snow", world).unknown == ("rabbit",)
+    assert not check_prompt("a cat in the snow", world).far
+    assert 'asked for with "emoji" and without motion or background: rabbit' in describe_world(
+        world
+    )
+
+
+def test_clips_that_move_over_the_worlds_backgrounds_teach_words_for_all_of_them() -> None:
+    world = told("an okapi moving left over the meadow", "an okapi spinning at night")
+    (learnt,) = world.learnt
+    assert learnt.words == learnt.always == ("okapi",)
+    assert learnt.placed
+    assert not check_prompt("two okapis bouncing in the snow", world).far
+    assert "from captioned clips: okapi" in describe_world(world)
+
+
+def test_one_caption_does_not_tell_which_of_its_words_it_needs() -> None:
+    world = told(*["a kite over the beach"] * 3)
+    (learnt,) = world.learnt
+    assert learnt.words == ("kite", "beach")
+    assert learnt.always == ()
+    assert not check_prompt("a kite", world).far
+    assert check_prompt("a kite in the snow", world).far
+    assert "from captioned clips, without motion or background: kite" in describe_world(world)
+
+
+def test_nothing_new_is_nothing_learnt() -> None:
+    assert WORLD is not None
+    assert learn(["a cat at night", ""], WORLD) is None
+    assert learn(["x" * 41], WORLD) is None
+
+
+@given(st.lists(st.text(), max_size=5))
+def test_whatever_captions_say_the_spec_can_keep(captions: list[str]) -> None:
+    assert WORLD is not None
+    found = learn(captions, WORLD)
+    if found is not None:
+        assert Learnt.model_validate(found.model_dump(mode="json")) == found
+        assert set(found.always) <= set(found.words)

@@ -12,6 +12,7 @@ from vidcascade.data.subjects import SUBJECTS
 from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SOLIDS
 
 Names = tuple[str, ...] | Literal["all"]
+Word = Annotated[str, Field(max_length=40)]
 
 CROSSINGS: tuple[str, ...] = ("cross right", "cross left", "cross up", "cross down")
 
@@ -24,6 +25,21 @@ _KNOWN: dict[str, tuple[str, ...]] = {
 }
 
 
+class Learnt(BaseModel):
+    """What the captions of a folder of clips said that the world's own do not.
+
+    ``words`` are new ones, each once; ``always`` those of them that every caption holds, as a
+    trigger word does; ``placed`` is whether the captions also name the world's motions or
+    backgrounds, so that new words and old ones were seen together.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    words: tuple[Word, ...] = Field(max_length=500)
+    always: tuple[Word, ...] = Field(default=(), max_length=500)
+    placed: bool = False
+
+
 class WorldConfig(BaseModel):
     """What the sticker world draws. Unknown keys and names are refused with ``ValueError``.
 
@@ -31,8 +47,8 @@ class WorldConfig(BaseModel):
     of names or ``"all"``; the motion ``"cross"`` stands for its four directions.
     ``solid_share``, ``two_subjects``, ``camera``, ``size_words`` and ``shadows`` are
     probabilities. ``held_out`` is the fraction of (subject, motion, background) combinations,
-    selected by a hash with ``held_out_seed``, that the training split never shows. ``learnt`` are
-    new words that a cascade was finetuned on: the world does not draw them, prompts may hold them.
+    selected by a hash with ``held_out_seed``, that the training split never shows. ``learnt`` is
+    what folders of clips taught beside the world, which does not draw it: prompts may hold it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,7 +65,7 @@ class WorldConfig(BaseModel):
     shadows: float = Field(default=0.5, ge=0, le=1)
     held_out: float = Field(default=0.0, ge=0, lt=1)
     held_out_seed: int = 0
-    learnt: tuple[Annotated[str, Field(max_length=40)], ...] = Field(default=(), max_length=500)
+    learnt: tuple[Learnt, ...] = Field(default=(), max_length=100)
 
     @field_validator(*_KNOWN, mode="after")
     @classmethod

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vidcascade.data.captions import vocabulary
-from vidcascade.data.config import WorldConfig
+from vidcascade.data.config import Learnt, WorldConfig
 from vidcascade.data.subjects import SUBJECTS
 from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SOLIDS
+
+MOST_WORDS, LONGEST_WORD = 500, 40  # of what a folder's captions add, kept in the spec
 
 # Words that carry no picture: their absence from the captions means nothing.
 _SMALL = frozenset(
@@ -24,7 +26,7 @@ class Known:
     """What a prompt says that the world does not know.
 
     Attributes:
-        unknown: words that no caption uses and that were not learnt besides, in order.
+        unknown: words that no caption uses and that were not learnt in captions like it, in order.
         share: of the prompt's meaningful words, how many are known, in [0, 1].
         has_subject: whether it names a sticker or a solid of the world, or holds a learnt word.
     """
@@ -40,35 +42,84 @@ class Known:
 
 
 def check_prompt(prompt: str, world: WorldConfig) -> Known:
-    """Compare a prompt with the words of a world's captions."""
-    taught = set(world.learnt)
-    everything = _vocabulary(world) | taught
+    """Compare a prompt with the words of a world's captions, and with what clips taught beside it.
+
+    What clips taught is known where the prompt is like their captions: it holds one of the words
+    that they all have, and a motion or background of the world only if they did.
+    """
+    drawn = _vocabulary(world)
     said = [w for w in _split(prompt) if w not in _SMALL]
-    unknown = tuple(dict.fromkeys(w for w in said if not _in(w, everything)))
+    taught = {
+        word
+        for learnt in world.learnt
+        if _is_like(said, learnt, world)
+        for word in said
+        if _in(word, set(learnt.words))
+    }
+    unknown = tuple(dict.fromkeys(w for w in said if not (_in(w, drawn) or w in taught)))
     share = 1.0 if not said else sum(w not in unknown for w in said) / len(said)
     text = f" {' '.join(_split(prompt))} "
     named = any(f" {phrase} " in text for phrase in _phrases(world)["subjects"])
     plural = any(f" {phrase}s " in text for phrase in _phrases(world)["subjects"])
-    return Known(unknown, share, named or plural or any(_in(w, taught) for w in said))
+    return Known(unknown, share, named or plural or bool(taught))
 
 
-def new_words(captions: Iterable[str], world: WorldConfig) -> tuple[str, ...]:
-    """Words of captions that a world's own captions do not use, each once, in order."""
+def _is_like(said: list[str], learnt: Learnt, world: WorldConfig) -> bool:
+    """Whether a prompt's words are put together as the captions of those clips were."""
+    trigger = not learnt.always or any(_in(word, set(learnt.always)) for word in said)
+    return trigger and (learnt.placed or not _is_placed(said, world))
+
+
+def _is_placed(said: list[str], world: WorldConfig) -> bool:
+    """Whether words, without the small ones, name a motion or a background of the world."""
+    text = f" {' '.join(said)} "
+    phrases = _phrases(world)
+    for phrase in (*phrases["motions"], *phrases["backgrounds"]):
+        words = " ".join(w for w in _split(phrase) if w not in _SMALL)
+        if words and f" {words} " in text:
+            return True
+    return False
+
+
+def learn(captions: Iterable[str], world: WorldConfig) -> Learnt | None:
+    """What captions say that a world's own do not; None if that is nothing.
+
+    Where one caption has all the new words there is no telling which of them it needs, so
+    ``always`` takes two that differ.
+    """
     known = _vocabulary(world)
-    words = (word for caption in captions for word in _split(caption))
-    return tuple(dict.fromkeys(word for word in words if not _in(word, known)))
+    split = (tuple(w for w in _split(caption) if w not in _SMALL) for caption in captions)
+    said = dict.fromkeys(words for words in split if any(not _in(w, known) for w in words))
+    new = tuple(dict.fromkeys(w for words in said for w in words if not _in(w, known)))
+    new = tuple(word for word in new if len(word) <= LONGEST_WORD)[:MOST_WORDS]
+    if not new:
+        return None
+    always = tuple(w for w in new if len(said) > 1 and all(w in words for words in said))
+    # Half of them: "thumbs up" shows nothing that moves up.
+    placed = 2 * sum(_is_placed(list(words), world) for words in said) >= len(said)
+    return Learnt(words=new, always=always, placed=placed)
 
 
 def describe_world(world: WorldConfig) -> str:
     """One line on what the world knows, for a warning."""
     solids = ", ".join(world.names("solids"))
     colours = ", ".join(world.names("colours"))
-    learnt = f"; and from captioned clips {_few(world.learnt)}" if world.learnt else ""
+    learnt = "".join(f"; {_describe(learnt)}" for learnt in world.learnt)
     return (
         f"subjects {_few(world.names('subjects'))}, {solids} ({colours}); "
         f"motions {', '.join(world.names('motions'))}; "
         f"backgrounds {', '.join(world.names('backgrounds'))}{learnt}"
     )
+
+
+def _describe(learnt: Learnt) -> str:
+    rest = tuple(word for word in learnt.words if word not in learnt.always)
+    always = " or ".join(f'"{word}"' for word in learnt.always)
+    asked = f", asked for with {always}" if rest and always else ""
+    alone = "" if learnt.placed else " and without motion or background"
+    if not asked and alone:
+        alone = ", without motion or background"
+    return f"from captioned clips{asked}{alone}: {_few(rest or learnt.words)}"
 
 
 def _few(names: tuple[str, ...], most: int = 24) -> str:

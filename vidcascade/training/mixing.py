@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from vidcascade.cascade.spec import CascadeSpec
-from vidcascade.data.known import new_words
+from vidcascade.data.known import learn
 from vidcascade.errors import UsageError
 from vidcascade.training.sources import ClipSource, FolderSource, MixedSource, WorldSource
 
-MOST_WORDS, LONGEST_WORD = 500, 40  # of what a folder's captions add, kept in the spec
+MOST_FOLDERS = 100  # whose captions are kept in the spec
 
 
 def open_clips(
@@ -73,11 +73,11 @@ def mix(
 
 
 def with_words(spec: CascadeSpec, new: FolderSource) -> CascadeSpec:
-    """The spec, whose world knows the words that the new captions add."""
+    """The spec, whose world knows what the new captions add; the latest folders, if too many."""
     if spec.world is None:
         return spec
-    found = new_words((entry.caption for entry in new.folder.entries), spec.world)
-    words = tuple(dict.fromkeys((*spec.world.learnt, *found)))
-    words = tuple(word for word in words if len(word) <= LONGEST_WORD)[-MOST_WORDS:]
-    world = spec.world.model_copy(update={"learnt": words})
+    found = learn((entry.caption for entry in new.folder.entries), spec.world)
+    if found is None or found in spec.world.learnt:
+        return spec
+    world = spec.world.model_copy(update={"learnt": (*spec.world.learnt, found)[-MOST_FOLDERS:]})
     return spec.model_copy(update={"world": world})
