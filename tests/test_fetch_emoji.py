@@ -1,0 +1,80 @@
+"""The animated emoji, fetched into a folder that trains a base; here from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.benchmarks.loading import load_script
+from vidcascade.data.folder import VideoFolder
+from vidcascade.video.reading import read_clip
+
+script = load_script("fetch_emoji")
+TWO = {"red heart": "2764_fe0f", "owl": "1f989"}
+
+
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Of two animations of two seconds: a moving square that turns from red to blue, on nothing."""
+    monkeypatch.setattr(script, "EMOJI", TWO)
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    for code in TWO.values():
+        frames = []
+        for k in range(10):
+            frame = np.zeros((64, 64, 4), np.uint8)
+            frame[16:48, 12 + k : 44 + k] = (255, 0, 0, 255) if k < 5 else (0, 0, 255, 255)
+            frames.append(Image.fromarray(frame))
+        frames[0].save(
+            shelf / f"{code}.webp", save_all=True, append_images=frames[1:], duration=200,
+            lossless=True,
+        )  # fmt: skip
+    return shelf.as_uri() + "/{code}.webp"
+
+
+def test_a_folder_of_captioned_clips_is_made(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "emoji"
+    assert script.main([str(out), "--address", address]) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    folder = VideoFolder(out, 16)
+    assert folder.skipped == []
+    assert [entry.caption for entry in folder.entries] == [f"animated emoji: {n}" for n in TWO]
+    clip = read_clip(folder.entries[0].path)
+    assert clip.frames.shape == (48, 128, 128, 3)
+    assert clip.fps == 24
+    assert clip.frames[:, :16].min() > 245  # what was transparent is white
+    middle = clip.frames[:, 64, 64].astype(int)
+    assert (middle[:22, 0] > 200).all()
+    assert (middle[26:, 2] > 200).all()
+    # What is there is kept, unless asked.
+    assert script.main([str(out), "--address", address]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert script.main([str(out), "--address", address, "--force"]) == 0
+
+
+def test_what_goes_wrong_is_one_sentence_and_leaves_nothing(
+    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "emoji"
+    (tmp_path / "shelf" / "1f989.webp").write_bytes(b"no picture")
+    assert script.main([str(out), "--address", address]) == 1
+    assert "no picture that can be read" in capsys.readouterr().err
+    (tmp_path / "shelf" / "1f989.webp").unlink()
+    assert script.main([str(out), "--address", address]) == 1
+    assert "could not be fetched" in capsys.readouterr().err
+    for nonsense in ("nowhere", "gopher://x/{code}"):
+        assert script.main([str(out), "--address", nonsense]) == 1
+        assert "could not be fetched" in capsys.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["shelf"]
+
+
+def test_they_are_those_that_the_card_lists() -> None:
+    card = (Path(__file__).parents[1] / "assets/weights/stickers/README.md").read_text()
+    text = " ".join(card.split())
+    assert ", ".join(script.EMOJI) in text
+    assert len(set(script.EMOJI.values())) == len(script.EMOJI) == 33
