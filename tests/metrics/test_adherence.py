@@ -71,7 +71,7 @@ def test_motions_of_many_clips(tmp_path: Path) -> None:
 
 def test_turns_are_clockwise_and_size_is_in_frame_units(tmp_path: Path) -> None:
     world = world_of_solids(tmp_path)
-    described = Description((("star", "red", None),), ("spin",), "grey", None, False, "")
+    described = Description((("star", "red", None),), ("tumble",), "grey", None, False, "")
     scene = world.scene(described, 1)
     frames, masks = world.render_with_mask(scene, 64, TIMES)
     track = track_subject(frames, masks)
@@ -81,6 +81,12 @@ def test_turns_are_clockwise_and_size_is_in_frame_units(tmp_path: Path) -> None:
     np.testing.assert_allclose(track.size, np.sqrt(masks[0].mean()), rtol=0.05)
     assert track.seen == 1.0
     assert np.abs(track.x).max() < 0.5
+    assert 0.2 < np.median(track.width / track.size) < 0.5
+    described = Description((("ball", "red", None),), ("spin",), "grey", None, False, "")
+    track = track_subject(*world.render_with_mask(world.scene(described, 1), 64, TIMES))
+    np.testing.assert_allclose(track.height, track.height[0], rtol=0.06)
+    true = np.abs(np.cos(np.pi * np.array(TIMES)))
+    np.testing.assert_allclose(track.width / track.height, true, atol=0.12)
 
 
 def test_outlines_may_be_coarse_and_specks_do_not_matter(tmp_path: Path) -> None:
@@ -108,7 +114,7 @@ def test_nothing_to_follow_is_none() -> None:
 
 def test_a_direction_needs_less_than_a_motion() -> None:
     time = np.arange(16.0)
-    rest = (np.full(16, 0.3), np.zeros(15))
+    rest = (*np.full((3, 16), 0.3), np.zeros(15))
     slight = measure_motion(Track(0.01 * np.sin(time), -0.009 * time, *rest))
     assert direction_shown(slight, "up") is True
     assert direction_shown(slight, "left") is False

@@ -1,8 +1,9 @@
 """Named motions as functions of time.
 
-A pose is ``(x, y, rotation, scale)``: the position in *frame units* (the frame's short side is
-1, the origin is its centre, y points down), the rotation in radians (clockwise on the screen)
-and a factor on the subject's size.
+A pose is ``(x, y, rotation, scale, width)``: the position in *frame units* (the frame's short side
+is 1, the origin is its centre, y points down), the rotation in radians (clockwise on the screen), a
+factor on the subject's size, and one more on its width, in [-1, 1]: below 0 its mirror image is
+seen, as of a card that shows its back.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-Pose = tuple[float, float, float, float]
+Pose = tuple[float, float, float, float, float]
+
+_EDGE = 0.08  # width of a sticker that is seen from the side, which has some thickness
 
 _DIRECTIONS: dict[str, tuple[float, float]] = {
     "up": (0.0, -1.0),
@@ -48,7 +51,7 @@ class Motion:
     def pose(self, t: float, half_width: float = 0.5, half_height: float = 0.5) -> Pose:
         """The pose at time ``t`` in seconds, in a frame of the given half extents."""
         u = t / self.duration
-        x, y, turn, scale = self.x, self.y, self.tilt, 1.0
+        x, y, turn, scale, width = self.x, self.y, self.tilt, 1.0, 1.0
         angle = math.tau * self.rate * t + self.phase
         if self.kind in _DIRECTIONS:
             dx, dy = _DIRECTIONS[self.kind]
@@ -63,6 +66,8 @@ class Motion:
             v = (angle / math.tau) % 1.0
             y += self.extent * (0.5 - 4 * v * (1 - v))  # parabolas, floor at +extent / 2
         elif self.kind == "spin":
+            width = math.copysign(max(abs(math.cos(angle)), _EDGE), math.cos(angle))
+        elif self.kind == "tumble":
             turn += self.sign * angle
         elif self.kind == "swing":
             theta = 0.6 * math.sin(angle)
@@ -83,7 +88,7 @@ class Motion:
             turn += 0.12 * math.sin(angle + 1.0)
         else:
             assert self.kind == "still", self.kind
-        return x, y, turn, scale
+        return x, y, turn, scale, width
 
 
 def draw_motion(
@@ -133,10 +138,10 @@ def draw_motion(
         return Motion(
             kind, duration, x=x, y=cy, extent=0.8 * travel, rate=rate, phase=math.tau * c, tilt=tilt
         )
-    if kind == "spin":
-        # One turn in two seconds, clockwise, from nearly upright: captions say neither which way
-        # nor how fast, and a base must settle what is not said at noise that hides all but the
-        # largest shapes.
+    if kind in ("spin", "tumble"):
+        # One turn in two seconds: of a spin about the vertical axis, of a tumble clockwise, both
+        # from nearly upright. Captions say neither which way nor how fast, and a base must settle
+        # what is not said at noise that hides all but the largest shapes.
         rate = max(0.48 + 0.04 * a, 0.96 / duration)
         return Motion(kind, duration, x=x, y=y, rate=rate, tilt=tilt)
     if kind == "swing":

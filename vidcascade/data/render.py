@@ -56,7 +56,8 @@ def _warp(texture: U8, matrix: F64, box: Box, span: float, over: int) -> Array:
 
 def _layer(sprite: Sprite, matrix: F64, box: Box) -> Array:
     """The sprite as premultiplied RGBA uint8 inside ``box``."""
-    side = _SUPER * math.hypot(matrix[0, 0], matrix[1, 0])
+    area = abs(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0])
+    side = _SUPER * math.sqrt(area)  # between height and width, where they differ
     return _warp(sprite.mip(0.9 * side), matrix, box, 1.0, _SUPER)
 
 

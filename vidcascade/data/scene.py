@@ -121,9 +121,11 @@ class Frame:
         self, scene: Scene, subject: Placement, t: float, offset: tuple[float, float] = (0, 0)
     ) -> F64:
         """3 × 3 matrix from the sprite's unit square [-0.5, 0.5]² to pixel indices at ``t``."""
-        x, y, turn, scale = subject.motion.pose(t, *self.half)
+        x, y, turn, scale, width = subject.motion.pose(t, *self.half)
         s = subject.size * scale
         c, d = s * math.cos(turn), s * math.sin(turn)
-        model = np.array([[c, -d, x + offset[0]], [d, c, y + offset[1]], [0.0, 0.0, 1.0]])
+        model = np.array(
+            [[c * width, -d, x + offset[0]], [d * width, c, y + offset[1]], [0.0, 0.0, 1.0]]
+        )
         placed: F64 = self.view(scene, t) @ model
         return placed

@@ -58,6 +58,7 @@ MOTIONS: dict[str, tuple[str, ...]] = {
     "pulse": ("pulsing", "pulsating", "throbbing", "beating"),
     "orbit": ("moving in a circle", "circling", "going round in circles", "orbiting"),
     "shake": ("shaking", "trembling", "wobbling", "shivering", "vibrating"),
+    "tumble": ("tumbling", "turning head over heels", "turning cartwheels", "somersaulting"),
     "still": ("standing still", "not moving", "staying still", "staying in place"),
     "cross right": (
         "crossing the frame from left to right",

@@ -1,8 +1,9 @@
-"""Which of the world's twelve motions a track shows, by rules that a person can check.
+"""Which of thirteen of the world's motions a track shows, by rules that a person can check.
 
 Nothing here is learned. The limits lie well inside the smallest movements that the world draws
 (:func:`vidcascade.data.motions.draw_motion`), all per clip: travel 0.36 of the frame, growth by
-1.8, 0.96 turns of a spin, swings and circles 0.28 wide, bounces 0.29 high, shaking 0.09 wide.
+1.8, 0.96 turns of a spin or a tumble, swings and circles 0.28 wide, bounces 0.29 high, shaking 0.09
+wide.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from vidcascade.metrics.adherence.tracking import Track
 __all__ = ["MOTIONS", "Evidence", "classify_motion", "direction_shown", "measure_motion"]
 
 MOTIONS = (
-    "up", "down", "left", "right", "bounce", "spin",
+    "up", "down", "left", "right", "bounce", "spin", "tumble",
     "swing", "grow", "shrink", "orbit", "shake", "still",
 )  # fmt: skip
 
 _ENOUGH_SEEN = 0.6
-_SPUN = math.radians(150)
+_TUMBLED = math.radians(150)
+_SPUN = math.log(1.6)
+_LEVEL = 0.2  # of what a spin narrows; a tumble of a long subject changes height and width alike
 _GREW = math.log(1.35)
 _TRAVELLED = 0.20
 _STRAIGHT = 0.6
@@ -43,6 +46,9 @@ class Evidence:
         straightness: net travel / length of the path, 0 to 1; 1 is a straight line.
         growth: natural logarithm of last size / first size.
         turn: net rotation in radians, clockwise.
+        narrowed: natural logarithm of the width at the beginning and the end, whichever is less,
+            over that at the narrowest in between.
+        steadiness: standard deviation of the logarithm of the height.
         width, height: extent of the path.
         reversals: how often x changes its direction.
     """
@@ -53,6 +59,8 @@ class Evidence:
     straightness: float
     growth: float
     turn: float
+    narrowed: float
+    steadiness: float
     width: float
     height: float
     reversals: int
@@ -62,9 +70,10 @@ def measure_motion(track: Track) -> Evidence:
     """Reduce a track to the numbers that the rules look at."""
     ok = np.isfinite(track.x)
     if ok.sum() < 4:
-        return Evidence(float(ok.mean()), 0, 0, 0, 0, 0, 0, 0, 0)
+        return Evidence(float(ok.mean()), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     time = np.arange(len(ok))
-    x, y, size = (np.interp(time, time[ok], v[ok]) for v in (track.x, track.y, track.size))
+    all_of_it = (track.x, track.y, track.size, track.width, track.height)
+    x, y, size, wide, tall = (np.interp(time, time[ok], values[ok]) for values in all_of_it)
     dx, dy = _trend(x), _trend(y)
     # Jitter of a pixel adds to the path's length in every frame: leave it out by smoothing.
     path = float(np.hypot(np.diff(_smooth(x)), np.diff(_smooth(y))).sum())
@@ -76,6 +85,8 @@ def measure_motion(track: Track) -> Evidence:
         straightness=net / path if path > 1e-6 else 0.0,
         growth=_trend(np.log(size)),
         turn=float(track.turn.sum()),
+        narrowed=_narrowed(wide),
+        steadiness=float(np.log(tall).std()),
         width=_extent(x),
         height=_extent(y),
         reversals=_reversals(x),
@@ -87,7 +98,8 @@ def classify_motion(evidence: Evidence) -> str:
 
     The rules are asked in this order, the most unmistakable first:
 
-    1. spin: the net turn is more than 150 degrees;
+    1. spin: the subject becomes narrower by a factor of 1.6 and wide again, at a steady height;
+       tumble: its net turn is more than 150 degrees;
     2. left, right, up, down: the subject travels 0.2 or more, and straight;
     3. grow, shrink: the size changes by a factor of 1.35 or more;
     4. orbit: the path is wide and high, neither less than 0.45 of the other;
@@ -97,8 +109,10 @@ def classify_motion(evidence: Evidence) -> str:
     e = evidence
     if e.seen < _ENOUGH_SEEN:
         return "none"
-    if abs(e.turn) > _SPUN:
+    if e.narrowed > _SPUN and e.steadiness < _LEVEL * e.narrowed:
         return "spin"
+    if abs(e.turn) > _TUMBLED:
+        return "tumble"
     # A subject that leaves the frame seems to shrink: travel is asked before size.
     if math.hypot(e.dx, e.dy) > _TRAVELLED and e.straightness > _STRAIGHT:
         return _way(e)
@@ -153,6 +167,14 @@ def _extent(values: NDArray[np.float64]) -> float:
     ordered = np.sort(values)
     spare = 1 if len(values) >= 10 else 0
     return float(ordered[-1 - spare] - ordered[spare])
+
+
+def _narrowed(widths: NDArray[np.float64]) -> float:
+    """See :attr:`Evidence.narrowed`; the narrowest but one, in a clip of ten or more frames."""
+    end = max(len(widths) // 6, 1)
+    least = np.sort(widths)[1 if len(widths) >= 10 else 0]
+    wide = min(widths[:end].max(), widths[-end:].max())
+    return math.log(max(float(wide), 1e-6) / max(float(least), 1e-6))
 
 
 def _reversals(values: NDArray[np.float64]) -> int:

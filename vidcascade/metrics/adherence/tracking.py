@@ -36,12 +36,15 @@ class Track:
     Attributes:
         x, y: (T,) centroid from the frame's centre, y down; NaN where no subject was seen.
         size: (T,) square root of the covered area; NaN likewise.
+        width, height: (T,) standard deviation of what is covered along x and y; NaN likewise.
         turn: (T-1,) rotation from each frame to the next in radians, clockwise; 0 if unseen.
     """
 
     x: F64
     y: F64
     size: F64
+    width: F64
+    height: F64
     turn: F64
 
     @property
@@ -69,6 +72,7 @@ def track_subject(frames: NDArray[np.uint8], masks: NDArray[Any]) -> Track:
     covers = [_main_part(_resized(mask, width, height)) for mask in masks]
     short = min(height, width)
     places = np.array([_place(cover) for cover in covers])
+    spreads = np.array([_spread(*both) for both in zip(covers, places, strict=True)]) / short
     middle = ((width - 1) / 2, (height - 1) / 2)
     turn = np.zeros(len(frames) - 1)
     patches = [
@@ -82,6 +86,8 @@ def track_subject(frames: NDArray[np.uint8], masks: NDArray[Any]) -> Track:
         (places[:, 0] - middle[0]) / short,
         (places[:, 1] - middle[1]) / short,
         places[:, 2] / short,
+        spreads[:, 0],
+        spreads[:, 1],
         turn,
     )
 
@@ -114,6 +120,16 @@ def _place(cover: F32) -> tuple[float, float, float]:
     x = float((xs * np.arange(len(xs))).sum()) / area
     y = float((ys * np.arange(len(ys))).sum()) / area
     return x, y, math.sqrt(area)
+
+
+def _spread(cover: F32, place: F64) -> tuple[float, float]:
+    """Standard deviation of the cover along x and y in pixels; NaN with the place."""
+    out = []
+    for axis, centre in ((0, place[0]), (1, place[1])):
+        sums = cover.sum(axis=axis)
+        squares = (np.arange(len(sums)) - centre) ** 2
+        out.append(math.sqrt(float((sums * squares).sum()) / max(float(sums.sum()), 1e-6)))
+    return out[0], out[1]
 
 
 def _patch(frame: NDArray[np.uint8], cover: F32, place: F64) -> F32:
