@@ -35,7 +35,7 @@ from benchmarks.size_words import side_of, size_table
 from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of
-from vidcascade.data.stickers import StickerWorld
+from vidcascade.data.stickers import DRAWING, StickerWorld
 from vidcascade.errors import UsageError
 from vidcascade.metrics.adherence.recogniser import Recogniser
 from vidcascade.metrics.adherence.scores import ASPECTS, Judgement, judge, share_right
@@ -194,6 +194,7 @@ def get_recogniser(
     about: dict[str, Any] = {
         "world": world.config.model_dump(mode="json", exclude={"learnt"}),
         "stickers": world.has_stickers,
+        "drawing": DRAWING,
         "lessons": asdict(lessons),
     }
     if path.is_file():

@@ -56,7 +56,6 @@ MOTION_PARAPHRASES: dict[str, str] = {
     "right": "travelling towards the right side",
     "bounce": "leaping on the spot like a rubber toy",
     "spin": "whirling like a top",
-    "tumble": "falling over and over itself",
     "swing": "swaying like a pendulum",
     "grow": "inflating until it is enormous",
     "shrink": "dwindling until it is minute",

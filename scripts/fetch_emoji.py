@@ -7,6 +7,7 @@ They are Noto Animated Emoji (Google, CC BY 4.0). The folder gets a clip of each
 from __future__ import annotations
 
 import argparse
+import http.client
 import io
 import json
 import sys
@@ -19,13 +20,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from vidcascade.data.folder import METADATA
-from vidcascade.errors import VidCascadeError
+from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.video.atomic import atomic_path
 from vidcascade.video.writing import write_clip
 
 ADDRESS = "https://fonts.gstatic.com/s/e/notoemoji/latest/{code}/512.webp"
 SIDE, RATE = 128, 24
-LONGEST = 16 * 2**20  # bytes; none of them is nearly as long
+# None of them is nearly as large.
+MOST_BYTES, MOST_PIXELS, MOST_SECONDS = 16 * 2**20, 1024**2, 20.0
 
 # Code points as the animations are filed by them.
 EMOJI: dict[str, str] = {
@@ -49,13 +51,13 @@ def download(address: str) -> bytes:
     """
     try:
         with urllib.request.urlopen(address, timeout=60) as answer:
-            data: bytes = answer.read(LONGEST + 1)
-    except (OSError, ValueError) as error:
+            data: bytes = answer.read(MOST_BYTES + 1)
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise VidCascadeError(
             f"{address} could not be fetched ({reason}): check the network and try again."
         ) from None
-    if len(data) > LONGEST:
+    if len(data) > MOST_BYTES:
         raise VidCascadeError(f"{address} sends more than an emoji: give another --address.")
     return data
 
@@ -64,21 +66,28 @@ def on_white(data: bytes) -> Iterator[NDArray[np.uint8]]:
     """Frames of an animated picture at ``RATE``, uint8 (SIDE, SIDE, 3), its transparency white.
 
     Raises:
-        VidCascadeError: it is no picture.
+        VidCascadeError: it is no WebP, or larger or longer than an emoji.
     """
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=("WEBP",)) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise ValueError(f"{picture.width} x {picture.height} pixels")
             shown, drawn = 0.0, 0  # seconds of animation so far, frames given
             for frame in ImageSequence.Iterator(picture):
                 flat = Image.new("RGBA", frame.size, "white")
                 flat.alpha_composite(frame.convert("RGBA"))
                 shown += max(frame.info.get("duration", 0), 1) / 1000  # known once it is decoded
                 small = np.asarray(flat.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX))
+                if shown > MOST_SECONDS:
+                    raise ValueError(f"longer than {MOST_SECONDS:g} s")
                 while drawn / RATE < shown:
                     yield small
                     drawn += 1
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise VidCascadeError(f"An emoji is no picture that can be read ({error}).") from None
+    except (OSError, EOFError, ValueError, Image.DecompressionBombError) as error:
+        reason = "no WebP" if isinstance(error, UnidentifiedImageError) else str(error) or "damaged"
+        raise VidCascadeError(
+            f"An animation cannot be used ({reason}): try again, or give another --address."
+        ) from None
 
 
 def fetch(into: Path, address: str = ADDRESS, force: bool = False) -> Path:
@@ -87,18 +96,28 @@ def fetch(into: Path, address: str = ADDRESS, force: bool = False) -> Path:
     Args:
         into: appears when it is complete.
         address: of one animation, with ``{code}`` in it.
-        force: replace what is there.
+        force: replace a folder that this made.
 
     Raises:
-        VidCascadeError: there is something already, or one cannot be fetched or read.
+        UsageError: there is something else already, or the address names no code point.
+        VidCascadeError: one cannot be fetched or read.
     """
+    if "{code}" not in address:
+        raise UsageError("The address must have {code} where the emoji's code point goes.")
+    names = {emoji: f"{emoji.replace(' ', '-')}.mp4" for emoji in EMOJI}
+    if force and into.is_dir():
+        # Other people's clips would be gone for good.
+        foreign = sorted({path.name for path in into.iterdir()} - {METADATA, *names.values()})
+        if foreign:
+            raise UsageError(f"{into} also holds {foreign[0]}: choose another folder.")
     with atomic_path(into, force) as temporary:
         temporary.mkdir()
         lines = []
-        for name, code in EMOJI.items():
-            file = f"{name.replace(' ', '-')}.mp4"
-            write_clip(temporary / file, on_white(download(address.format(code=code))), RATE)
-            lines.append(json.dumps({"file_name": file, "text": f"animated emoji: {name}"}))
+        for emoji, code in EMOJI.items():
+            data = download(address.replace("{code}", code))
+            write_clip(temporary / names[emoji], on_white(data), RATE)
+            line = {"file_name": names[emoji], "text": f"animated emoji: {emoji}"}
+            lines.append(json.dumps(line))
         (temporary / METADATA).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return into
 

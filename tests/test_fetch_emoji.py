@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +30,16 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
             frame = np.zeros((64, 64, 4), np.uint8)
             frame[16:48, 12 + k : 44 + k] = (255, 0, 0, 255) if k < 5 else (0, 0, 255, 255)
             frames.append(Image.fromarray(frame))
-        frames[0].save(
-            shelf / f"{code}.webp", save_all=True, append_images=frames[1:], duration=200,
-            lossless=True,
-        )  # fmt: skip
+        (shelf / f"{code}.webp").write_bytes(encoded(frames[0], frames[1:], 200))
     return shelf.as_uri() + "/{code}.webp"
+
+
+def encoded(first: Image.Image, more: Sequence[Image.Image] = (), duration: int = 100) -> bytes:
+    """An animated WebP, its frames ``duration`` ms long."""
+    file = io.BytesIO()
+    given = {"save_all": True, "append_images": list(more), "duration": duration}
+    first.save(file, "WEBP", lossless=True, **given)
+    return file.getvalue()
 
 
 def test_a_folder_of_captioned_clips_is_made(
@@ -55,21 +62,43 @@ def test_a_folder_of_captioned_clips_is_made(
     assert script.main([str(out), "--address", address]) == 2
     assert "exists already" in capsys.readouterr().err
     assert script.main([str(out), "--address", address, "--force"]) == 0
+    (out / "mine.mp4").write_bytes(b"x")
+    assert script.main([str(out), "--address", address, "--force"]) == 2
+    assert "also holds mine.mp4" in capsys.readouterr().err
+    assert (out / "mine.mp4").is_file()
 
 
 def test_what_goes_wrong_is_one_sentence_and_leaves_nothing(
     address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "emoji"
-    (tmp_path / "shelf" / "1f989.webp").write_bytes(b"no picture")
-    assert script.main([str(out), "--address", address]) == 1
-    assert "no picture that can be read" in capsys.readouterr().err
-    (tmp_path / "shelf" / "1f989.webp").unlink()
-    assert script.main([str(out), "--address", address]) == 1
-    assert "could not be fetched" in capsys.readouterr().err
-    for nonsense in ("nowhere", "gopher://x/{code}"):
-        assert script.main([str(out), "--address", nonsense]) == 1
-        assert "could not be fetched" in capsys.readouterr().err
+    file = tmp_path / "shelf" / "1f989.webp"
+    whole = file.read_bytes()
+    still = Image.new("RGBA", (64, 64))
+    for damage, reason in {
+        b"no picture": "no WebP",
+        whole[: len(whole) // 2]: "cannot be used",
+        encoded(Image.new("RGB", (2000, 2000))): "2000 x 2000 pixels",
+        encoded(still, [Image.new("RGBA", (64, 64), "red")], 20_000): "longer than 20 s",
+        b"x" * (script.MOST_BYTES + 1): "more than an emoji",
+        None: "could not be fetched",
+    }.items():
+        if damage is None:
+            file.unlink()
+        else:
+            file.write_bytes(damage)
+        assert script.main([str(out), "--address", address]) == 1, reason
+        error = capsys.readouterr().err
+        assert reason in error
+        assert error.count("\n") == 1
+    for nonsense, code, reason in (
+        ("nowhere/{code}", 1, "could not be fetched"),
+        ("gopher://x/{code}", 1, "could not be fetched"),
+        ("http://x:y/{code}", 1, "could not be fetched"),
+        ("https://localhost/{id}", 2, "must have {code}"),
+    ):
+        assert script.main([str(out), "--address", nonsense]) == code
+        assert reason in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["shelf"]
 
 

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.benchmarks.loading import load_script
 from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.cascade.weights import bundled_weights
 from vidcascade.data.config import Learnt, WorldConfig
 from vidcascade.data.known import check_prompt, describe_world, learn
 
@@ -47,7 +49,7 @@ EMOJI = ("animated emoji: rabbit", "animated emoji: red heart", "animated emoji:
 
 
 def told(*captions: str) -> WorldConfig:
-    """The world of the bundled weights, and what these captions add."""
+    """The world that the bundled weights draw, and what these captions add."""
     assert WORLD is not None
     found = learn(captions, WORLD)
     assert found is not None
@@ -62,7 +64,13 @@ def test_clips_teach_what_their_captions_say_as_they_say_it() -> None:
     assert not learnt.placed  # "up" alone is no motion
     for prompt in (*EMOJI, "an emoji of a rabbit"):
         assert not check_prompt(prompt, world).far, prompt
-    for prompt in ("a rabbit", "a rabbit in the snow", "animated emoji: rabbit, bouncing"):
+    for prompt in (
+        "a rabbit",
+        "a rabbit in the snow",
+        "animated emoji: rabbit, bouncing",
+        "a rabbit emoji jumping",
+        "a rabbit emoji in a snowy landscape",
+    ):
         assert check_prompt(prompt, world).far, prompt
     assert check_prompt("a rabbit in the snow", world).unknown == ("rabbit",)
     assert not check_prompt("a cat in the snow", world).far
@@ -88,6 +96,35 @@ def test_one_caption_does_not_tell_which_of_its_words_it_needs() -> None:
     assert not check_prompt("a kite", world).far
     assert check_prompt("a kite in the snow", world).far
     assert "from captioned clips, without motion or background: kite" in describe_world(world)
+
+
+def test_a_word_that_is_not_kept_changes_nothing() -> None:
+    assert told("an okapi", "two okapis", "x" * 41) == told("an okapi", "two okapis")
+    assert told("an okapi", "two okapis").learnt[0].always == ("okapi",)
+
+
+def test_a_warning_stays_short() -> None:
+    assert WORLD is not None
+    many = tuple(Learnt(words=(f"okapi{k}",)) for k in range(50))
+    text = describe_world(WORLD.model_copy(update={"learnt": many}))
+    assert text.endswith("okapi49; and 47 more folders")
+
+
+def test_the_bundled_weights_know_their_emoji_as_such() -> None:
+    bundled = CascadeSpec.load(bundled_weights() / "spec.yaml").world
+    assert bundled is not None
+    captions = [f"animated emoji: {name}" for name in load_script("fetch_emoji").EMOJI]
+    assert bundled.learnt == (learn(captions, bundled),)
+    assert not any(check_prompt(caption, bundled).far for caption in captions)
+    assert check_prompt("a rabbit in the snow", bundled).far
+    assert check_prompt("a red heart at sunset", bundled).far
+
+
+def test_specs_of_before_are_read_as_they_were_meant() -> None:
+    assert WORLD is not None
+    world = WorldConfig.model_validate(WORLD.model_dump() | {"learnt": ["okapi", "bar"]})
+    assert world.learnt == (Learnt(words=("okapi", "bar"), placed=True),)
+    assert not check_prompt("an okapi in the snow", world).far
 
 
 def test_nothing_new_is_nothing_learnt() -> None:

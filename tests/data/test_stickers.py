@@ -108,18 +108,23 @@ def test_flow_warps_the_later_frame_onto_the_earlier(
 ) -> None:
     world = solids()
     scene = world.scene(one(motion, "meadow", camera), 9)
-    f0, f1 = world.render(scene, 128, [0.5, 0.75]).astype(np.float32)
-    flow, visible = world.flow(scene, 128, 0.5, 0.75)
+    # a spin is seen from the side at 0.5, and from the front again only at 2
+    times = [0.1, 0.3] if motion == "spin" else [0.5, 0.75]
+    f0, f1 = world.render(scene, 128, times).astype(np.float32)
+    flow, visible = world.flow(scene, 128, *times)
     y, x = np.mgrid[0:128, 0:128].astype(np.float32)
     back = cv2.remap(f1, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
     # pixels on an outline mix two layers, so that no single flow explains them
-    m0, m1 = world.mask(scene, 128, [0.5, 0.75])
+    m0, m1 = world.mask(scene, 128, times)
     seen1 = cv2.remap(m1, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
     pure = visible & ((m0 < 0.02) | (m0 > 0.98)) & ((seen1 < 0.02) | (seen1 > 0.98))
     assert pure.mean() > 0.6
     error = np.abs(back - f0).mean(-1)
     assert error[pure].mean() < 2.5
     assert np.quantile(error[pure], 0.99) < 20
+    subject = pure & (m0 > 0.98)
+    assert subject.sum() > 200
+    assert error[subject].mean() < 5
     assert flow.dtype == np.float32
     assert visible.dtype == np.bool_
 

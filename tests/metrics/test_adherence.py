@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import Counter
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -81,12 +83,12 @@ def test_turns_are_clockwise_and_size_is_in_frame_units(tmp_path: Path) -> None:
     np.testing.assert_allclose(track.size, np.sqrt(masks[0].mean()), rtol=0.05)
     assert track.seen == 1.0
     assert np.abs(track.x).max() < 0.5
-    assert 0.2 < np.median(track.width / track.size) < 0.5
+    assert 0.2 < np.median(track.spread_x / track.size) < 0.5
     described = Description((("ball", "red", None),), ("spin",), "grey", None, False, "")
     track = track_subject(*world.render_with_mask(world.scene(described, 1), 64, TIMES))
-    np.testing.assert_allclose(track.height, track.height[0], rtol=0.06)
+    np.testing.assert_allclose(track.spread_y, track.spread_y[0], rtol=0.06)
     true = np.abs(np.cos(np.pi * np.array(TIMES)))
-    np.testing.assert_allclose(track.width / track.height, true, atol=0.12)
+    np.testing.assert_allclose(track.spread_x / track.spread_y, true, atol=0.12)
 
 
 def test_outlines_may_be_coarse_and_specks_do_not_matter(tmp_path: Path) -> None:
@@ -110,6 +112,28 @@ def test_nothing_to_follow_is_none() -> None:
     assert direction_shown(evidence, "grow") is False
     with pytest.raises(UsageError, match="Tracking needs"):
         track_subject(frames, np.zeros((15, 32, 32)))
+
+
+def test_a_tall_subject_that_swings_does_not_spin() -> None:
+    frames, masks = np.full((16, 96, 96, 3), 128, np.uint8), np.zeros((16, 96, 96), np.float32)
+    for k in range(16):
+        theta = 0.6 * math.sin(math.tau * 0.6 * k / 8 + math.pi / 2)
+        middle = (48 + 28 * math.sin(theta), 48 - 12 * (1 - math.cos(theta)))
+        box = cv2.boxPoints((middle, (9.0, 40.0), -math.degrees(theta)))
+        cv2.fillConvexPoly(masks[k], np.round(box).astype(np.int32), 1.0)
+        frames[k][masks[k] > 0.5] = (200, 40, 40)
+    evidence = measure_motion(track_subject(frames, masks))
+    assert evidence.narrowed > math.log(1.6)
+    assert evidence.heightened < 0.2 * evidence.narrowed
+    assert classify_motion(evidence) == "swing", evidence
+
+
+def test_an_outline_of_one_row_is_measured() -> None:
+    frames, masks = np.zeros((16, 64, 64, 3), np.uint8), np.zeros((16, 64, 64))
+    masks[:, 0, 8:56] = 1.0
+    evidence = measure_motion(track_subject(frames, masks))
+    assert all(math.isfinite(value) for value in astuple(evidence)), evidence
+    assert classify_motion(evidence) == "still"
 
 
 def test_a_direction_needs_less_than_a_motion() -> None:

@@ -28,9 +28,9 @@ _KNOWN: dict[str, tuple[str, ...]] = {
 class Learnt(BaseModel):
     """What the captions of a folder of clips said that the world's own do not.
 
-    ``words`` are new ones, each once; ``always`` those of them that every caption holds, as a
-    trigger word does; ``placed`` is whether the captions also name the world's motions or
-    backgrounds, so that new words and old ones were seen together.
+    ``words`` are new ones, each once; ``always`` those of them that every caption with a new word
+    holds, as a trigger word does; ``placed`` is whether those captions also name the world's
+    motions or backgrounds, so that new words and old ones were seen together.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -66,6 +66,14 @@ class WorldConfig(BaseModel):
     held_out: float = Field(default=0.0, ge=0, lt=1)
     held_out_seed: int = 0
     learnt: tuple[Learnt, ...] = Field(default=(), max_length=100)
+
+    @field_validator("learnt", mode="before")
+    @classmethod
+    def _plain_words(cls, value: object) -> object:
+        """Specs once kept the words alone, of all folders together, and took them anywhere."""
+        if isinstance(value, list | tuple) and value and all(isinstance(w, str) for w in value):
+            return ({"words": value, "placed": True},)
+        return value
 
     @field_validator(*_KNOWN, mode="after")
     @classmethod

@@ -13,6 +13,8 @@ from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SOLIDS
 
 MOST_WORDS, LONGEST_WORD = 500, 40  # of what a folder's captions add, kept in the spec
 
+_DESCRIBED = 3  # folders that a warning describes
+
 # Words that carry no picture: their absence from the captions means nothing.
 _SMALL = frozenset(
     {"a", "an", "the", "of", "in", "on", "at", "over", "is", "are", "and", "with", "by", "to"}
@@ -70,15 +72,15 @@ def _is_like(said: list[str], learnt: Learnt, world: WorldConfig) -> bool:
     return trigger and (learnt.placed or not _is_placed(said, world))
 
 
-def _is_placed(said: list[str], world: WorldConfig) -> bool:
-    """Whether words, without the small ones, name a motion or a background of the world."""
-    text = f" {' '.join(said)} "
+def _is_placed(said: Iterable[str], world: WorldConfig) -> bool:
+    """Whether words name a motion or a background of the world, or a part of one."""
     phrases = _phrases(world)
-    for phrase in (*phrases["motions"], *phrases["backgrounds"]):
-        words = " ".join(w for w in _split(phrase) if w not in _SMALL)
-        if words and f" {words} " in text:
-            return True
-    return False
+    motions = {word for word in _words_of(phrases["motions"]) if word.endswith("ing")}
+    # "An orange heart" is no sunset, and "a star" no night sky.
+    colours = (word for words in COLOURS.values() for word in words)
+    other = _words_of((*colours, *phrases["subjects"])) | _SMALL
+    placing = motions | _words_of(phrases["backgrounds"])
+    return any(_in(word, placing) and not _in(word, other) for word in said)
 
 
 def learn(captions: Iterable[str], world: WorldConfig) -> Learnt | None:
@@ -88,15 +90,18 @@ def learn(captions: Iterable[str], world: WorldConfig) -> Learnt | None:
     ``always`` takes two that differ.
     """
     known = _vocabulary(world)
+
+    def is_new(word: str) -> bool:
+        return len(word) <= LONGEST_WORD and not _in(word, known)
+
     split = (tuple(w for w in _split(caption) if w not in _SMALL) for caption in captions)
-    said = dict.fromkeys(words for words in split if any(not _in(w, known) for w in words))
-    new = tuple(dict.fromkeys(w for words in said for w in words if not _in(w, known)))
-    new = tuple(word for word in new if len(word) <= LONGEST_WORD)[:MOST_WORDS]
+    said = dict.fromkeys(words for words in split if any(map(is_new, words)))
+    new = tuple(dict.fromkeys(w for words in said for w in words if is_new(w)))[:MOST_WORDS]
     if not new:
         return None
-    always = tuple(w for w in new if len(said) > 1 and all(w in words for words in said))
-    # Half of them: "thumbs up" shows nothing that moves up.
-    placed = 2 * sum(_is_placed(list(words), world) for words in said) >= len(said)
+    always = tuple(w for w in new if len(said) > 1 and all(_has(words, w) for words in said))
+    # Half of them, since a word may be there by chance.
+    placed = 2 * sum(_is_placed(words, world) for words in said) >= len(said)
     return Learnt(words=new, always=always, placed=placed)
 
 
@@ -104,7 +109,9 @@ def describe_world(world: WorldConfig) -> str:
     """One line on what the world knows, for a warning."""
     solids = ", ".join(world.names("solids"))
     colours = ", ".join(world.names("colours"))
-    learnt = "".join(f"; {_describe(learnt)}" for learnt in world.learnt)
+    learnt = "".join(f"; {_describe(learnt)}" for learnt in world.learnt[-_DESCRIBED:])
+    if (rest := len(world.learnt) - _DESCRIBED) > 0:
+        learnt += f"; and {rest} more folders"
     return (
         f"subjects {_few(world.names('subjects'))}, {solids} ({colours}); "
         f"motions {', '.join(world.names('motions'))}; "
@@ -152,6 +159,11 @@ def _split(text: str) -> list[str]:
 
 def _words_of(phrases: tuple[str, ...]) -> set[str]:
     return {word for phrase in phrases for word in _split(phrase)}
+
+
+def _has(words: Iterable[str], word: str) -> bool:
+    """Whether one of the words is that word or an inflection of it."""
+    return any(_in(said, {word}) for said in words)
 
 
 def _in(word: str, known: set[str]) -> bool:

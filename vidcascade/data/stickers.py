@@ -25,7 +25,7 @@ from vidcascade.data.scene import Camera, Description, Frame, Placement, Scene
 from vidcascade.data.subjects import SUBJECTS
 from vidcascade.data.words import BACKGROUNDS, CAMERAS, COLOURS, MOTIONS, SOLIDS
 
-__all__ = ["Description", "Scene", "StickerWorld"]
+__all__ = ["DRAWING", "Description", "Scene", "StickerWorld"]
 
 Split = Literal["train", "held_out", "all"]
 Size = int | tuple[int, int]
@@ -36,6 +36,10 @@ _SIZES: dict[str | None, tuple[float, float]] = {
     "large": (0.58, 0.66),
 }
 _TRIES = 2000
+
+# Raised when the same settings come to draw something else: judges that were taught on what was
+# drawn before are out of date. 2: spins turn about the vertical axis.
+DRAWING = 2
 _warned = False
 
 

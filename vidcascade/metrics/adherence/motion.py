@@ -25,7 +25,7 @@ MOTIONS = (
 
 _ENOUGH_SEEN = 0.6
 _TUMBLED = math.radians(150)
-_SPUN = math.log(1.6)
+_SPUN = math.log(1.6)  # how much narrower, as a logarithm
 _LEVEL = 0.2  # of what a spin narrows; a tumble of a long subject changes height and width alike
 _GREW = math.log(1.35)
 _TRAVELLED = 0.20
@@ -48,7 +48,7 @@ class Evidence:
         turn: net rotation in radians, clockwise.
         narrowed: natural logarithm of the width at the beginning and the end, whichever is less,
             over that at the narrowest in between.
-        steadiness: standard deviation of the logarithm of the height.
+        heightened: standard deviation of the logarithm of its height; 0 is a steady one.
         width, height: extent of the path.
         reversals: how often x changes its direction.
     """
@@ -60,7 +60,7 @@ class Evidence:
     growth: float
     turn: float
     narrowed: float
-    steadiness: float
+    heightened: float
     width: float
     height: float
     reversals: int
@@ -72,7 +72,7 @@ def measure_motion(track: Track) -> Evidence:
     if ok.sum() < 4:
         return Evidence(float(ok.mean()), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     time = np.arange(len(ok))
-    all_of_it = (track.x, track.y, track.size, track.width, track.height)
+    all_of_it = (track.x, track.y, track.size, track.spread_x, track.spread_y)
     x, y, size, wide, tall = (np.interp(time, time[ok], values[ok]) for values in all_of_it)
     dx, dy = _trend(x), _trend(y)
     # Jitter of a pixel adds to the path's length in every frame: leave it out by smoothing.
@@ -86,7 +86,7 @@ def measure_motion(track: Track) -> Evidence:
         growth=_trend(np.log(size)),
         turn=float(track.turn.sum()),
         narrowed=_narrowed(wide),
-        steadiness=float(np.log(tall).std()),
+        heightened=float(np.log(np.maximum(tall, 1e-6)).std()),
         width=_extent(x),
         height=_extent(y),
         reversals=_reversals(x),
@@ -98,8 +98,8 @@ def classify_motion(evidence: Evidence) -> str:
 
     The rules are asked in this order, the most unmistakable first:
 
-    1. spin: the subject becomes narrower by a factor of 1.6 and wide again, at a steady height;
-       tumble: its net turn is more than 150 degrees;
+    1. spin: in its place, the subject becomes narrower by a factor of 1.6 and wide again, at a
+       steady height; tumble: its net turn is more than 150 degrees;
     2. left, right, up, down: the subject travels 0.2 or more, and straight;
     3. grow, shrink: the size changes by a factor of 1.35 or more;
     4. orbit: the path is wide and high, neither less than 0.45 of the other;
@@ -109,7 +109,8 @@ def classify_motion(evidence: Evidence) -> str:
     e = evidence
     if e.seen < _ENOUGH_SEEN:
         return "none"
-    if e.narrowed > _SPUN and e.steadiness < _LEVEL * e.narrowed:
+    in_place = max(e.width, e.height) < _WIDE  # a tall subject that swings gets narrower, too
+    if e.narrowed > _SPUN and e.heightened < _LEVEL * e.narrowed and in_place:
         return "spin"
     if abs(e.turn) > _TUMBLED:
         return "tumble"
@@ -170,7 +171,10 @@ def _extent(values: NDArray[np.float64]) -> float:
 
 
 def _narrowed(widths: NDArray[np.float64]) -> float:
-    """See :attr:`Evidence.narrowed`; the narrowest but one, in a clip of ten or more frames."""
+    """See :attr:`Evidence.narrowed`.
+
+    In a clip of ten or more frames the narrowest but one: a spin has two of each width.
+    """
     end = max(len(widths) // 6, 1)
     least = np.sort(widths)[1 if len(widths) >= 10 else 0]
     wide = min(widths[:end].max(), widths[-end:].max())

@@ -36,15 +36,15 @@ class Track:
     Attributes:
         x, y: (T,) centroid from the frame's centre, y down; NaN where no subject was seen.
         size: (T,) square root of the covered area; NaN likewise.
-        width, height: (T,) standard deviation of what is covered along x and y; NaN likewise.
+        spread_x, spread_y: (T,) standard deviation of what is covered, along x and y; NaN likewise.
         turn: (T-1,) rotation from each frame to the next in radians, clockwise; 0 if unseen.
     """
 
     x: F64
     y: F64
     size: F64
-    width: F64
-    height: F64
+    spread_x: F64
+    spread_y: F64
     turn: F64
 
     @property
