@@ -48,7 +48,8 @@ class Evidence:
         turn: net rotation in radians, clockwise.
         narrowed: natural logarithm of the width at the beginning and the end, whichever is less,
             over that at the narrowest in between.
-        heightened: standard deviation of the logarithm of its height; 0 is a steady one.
+        heightened: standard deviation of the logarithm of its height, while it is at least half as
+            wide as ever: of a line, seen from the side, the ends are uncertain.
         width, height: extent of the path.
         reversals: how often x changes its direction.
     """
@@ -86,7 +87,7 @@ def measure_motion(track: Track) -> Evidence:
         growth=_trend(np.log(size)),
         turn=float(track.turn.sum()),
         narrowed=_narrowed(wide),
-        heightened=float(np.log(np.maximum(tall, 1e-6)).std()),
+        heightened=float(np.log(np.maximum(tall[wide >= wide.max() / 2], 1e-6)).std()),
         width=_extent(x),
         height=_extent(y),
         reversals=_reversals(x),
