@@ -73,8 +73,8 @@ def measure_motion(track: Track) -> Evidence:
     if ok.sum() < 4:
         return Evidence(float(ok.mean()), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     time = np.arange(len(ok))
-    all_of_it = (track.x, track.y, track.size, track.spread_x, track.spread_y)
-    x, y, size, wide, tall = (np.interp(time, time[ok], values[ok]) for values in all_of_it)
+    followed = (track.x, track.y, track.size, track.spread_x, track.spread_y)
+    x, y, size, wide, tall = (np.interp(time, time[ok], values[ok]) for values in followed)
     dx, dy = _trend(x), _trend(y)
     # Jitter of a pixel adds to the path's length in every frame: leave it out by smoothing.
     path = float(np.hypot(np.diff(_smooth(x)), np.diff(_smooth(y))).sum())
