@@ -51,11 +51,11 @@ def test_a_few_examples_can_be_learnt(stage: str) -> None:
         return float(torch.stack(found).mean())
 
     before = mean_loss()
-    for step in range(60):
+    for step in range(120):
         for optimiser in optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = group.setdefault("base_lr", group["lr"])
-                group["lr"] = group["base_lr"] * scheduled_rate(step, 60, 5)
+                group["lr"] = group["base_lr"] * scheduled_rate(step, 120, 5)
         stage_loss(rule, network, batch, text, Draws.of(step, range(2)))[0].mean().backward()
         for optimiser in optimisers:
             optimiser.step()
