@@ -38,7 +38,9 @@ def pan(photo: NDArray[np.uint8], step: int, count: int = 12) -> list[NDArray[np
     """``step`` pixels of 320 in a frame, with the blur that a camera would give."""
     wide = np.concatenate([photo, photo[:, ::-1], photo], axis=1)
     frames = [np.ascontiguousarray(wide[200:380, step * i : step * i + 320]) for i in range(count)]
-    return [cv2.GaussianBlur(f, (step // 2 * 2 + 1, 1), step / 4) for f in frames]  # type: ignore
+    return [
+        np.asarray(cv2.GaussianBlur(f, (step // 2 * 2 + 1, 1), step / 4), np.uint8) for f in frames
+    ]
 
 
 @needs_photos

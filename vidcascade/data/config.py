@@ -12,7 +12,9 @@ from vidcascade.data.subjects import SUBJECTS
 from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SOLIDS
 
 Names = tuple[str, ...] | Literal["all"]
-Word = Annotated[str, Field(max_length=40)]
+# Of what captions of folders add, kept in the spec.
+MOST_FOLDERS, MOST_WORDS, LONGEST_WORD = 100, 500, 40
+Word = Annotated[str, Field(max_length=LONGEST_WORD)]
 
 CROSSINGS: tuple[str, ...] = ("cross right", "cross left", "cross up", "cross down")
 
@@ -35,8 +37,8 @@ class Learnt(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    words: tuple[Word, ...] = Field(max_length=500)
-    always: tuple[Word, ...] = Field(default=(), max_length=500)
+    words: tuple[Word, ...] = Field(max_length=MOST_WORDS)
+    always: tuple[Word, ...] = Field(default=(), max_length=MOST_WORDS)
     placed: bool = False
 
 
@@ -65,7 +67,7 @@ class WorldConfig(BaseModel):
     shadows: float = Field(default=0.5, ge=0, le=1)
     held_out: float = Field(default=0.0, ge=0, lt=1)
     held_out_seed: int = 0
-    learnt: tuple[Learnt, ...] = Field(default=(), max_length=100)
+    learnt: tuple[Learnt, ...] = Field(default=(), max_length=MOST_FOLDERS)
 
     @field_validator("learnt", mode="before")
     @classmethod

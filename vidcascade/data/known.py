@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vidcascade.data.captions import vocabulary
-from vidcascade.data.config import Learnt, WorldConfig
+from vidcascade.data.config import LONGEST_WORD, MOST_WORDS, Learnt, WorldConfig
 from vidcascade.data.subjects import SUBJECTS
 from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SOLIDS
-
-MOST_WORDS, LONGEST_WORD = 500, 40  # of what a folder's captions add, kept in the spec
 
 _DESCRIBED = 3  # folders that a warning describes
 
@@ -51,10 +49,12 @@ def check_prompt(prompt: str, world: WorldConfig) -> Known:
     """
     drawn = _vocabulary(world)
     said = [w for w in _split(prompt) if w not in _SMALL]
+    placed = _holds(said, _placing(world))
     taught = {
         word
         for learnt in world.learnt
-        if _is_like(said, learnt, world)
+        if learnt.placed or not placed
+        if not learnt.always or _holds(said, set(learnt.always))
         for word in said
         if _in(word, set(learnt.words))
     }
@@ -66,21 +66,15 @@ def check_prompt(prompt: str, world: WorldConfig) -> Known:
     return Known(unknown, share, named or plural or bool(taught))
 
 
-def _is_like(said: list[str], learnt: Learnt, world: WorldConfig) -> bool:
-    """Whether a prompt's words are put together as the captions of those clips were."""
-    trigger = not learnt.always or any(_in(word, set(learnt.always)) for word in said)
-    return trigger and (learnt.placed or not _is_placed(said, world))
-
-
-def _is_placed(said: Iterable[str], world: WorldConfig) -> bool:
-    """Whether words name a motion or a background of the world, or a part of one."""
+def _placing(world: WorldConfig) -> set[str]:
+    """Words that tell of a motion or a background of the world, or of a part of one."""
     phrases = _phrases(world)
     motions = {word for word in _words_of(phrases["motions"]) if word.endswith("ing")}
     # "An orange heart" is no sunset, and "a star" no night sky.
     colours = (word for words in COLOURS.values() for word in words)
     other = _words_of((*colours, *phrases["subjects"])) | _SMALL
     placing = motions | _words_of(phrases["backgrounds"])
-    return any(_in(word, placing) and not _in(word, other) for word in said)
+    return {word for word in placing if not _in(word, other)}
 
 
 def learn(captions: Iterable[str], world: WorldConfig) -> Learnt | None:
@@ -99,9 +93,10 @@ def learn(captions: Iterable[str], world: WorldConfig) -> Learnt | None:
     new = tuple(dict.fromkeys(w for words in said for w in words if is_new(w)))[:MOST_WORDS]
     if not new:
         return None
-    always = tuple(w for w in new if len(said) > 1 and all(_has(words, w) for words in said))
+    always = tuple(w for w in new if len(said) > 1 and all(_holds(words, {w}) for words in said))
+    placing = _placing(world)
     # Half of them, since a word may be there by chance.
-    placed = 2 * sum(_is_placed(words, world) for words in said) >= len(said)
+    placed = 2 * sum(_holds(words, placing) for words in said) >= len(said)
     return Learnt(words=new, always=always, placed=placed)
 
 
@@ -121,12 +116,13 @@ def describe_world(world: WorldConfig) -> str:
 
 def _describe(learnt: Learnt) -> str:
     rest = tuple(word for word in learnt.words if word not in learnt.always)
-    always = " or ".join(f'"{word}"' for word in learnt.always)
-    asked = f", asked for with {always}" if rest and always else ""
-    alone = "" if learnt.placed else " and without motion or background"
-    if not asked and alone:
-        alone = ", without motion or background"
-    return f"from captioned clips{asked}{alone}: {_few(rest or learnt.words)}"
+    how = []
+    if rest and learnt.always:
+        how.append("asked for with " + " or ".join(f'"{word}"' for word in learnt.always))
+    if not learnt.placed:
+        how.append("without motion or background")
+    condition = f", {' and '.join(how)}" if how else ""
+    return f"from captioned clips{condition}: {_few(rest or learnt.words)}"
 
 
 def _few(names: tuple[str, ...], most: int = 24) -> str:
@@ -161,9 +157,9 @@ def _words_of(phrases: tuple[str, ...]) -> set[str]:
     return {word for phrase in phrases for word in _split(phrase)}
 
 
-def _has(words: Iterable[str], word: str) -> bool:
-    """Whether one of the words is that word or an inflection of it."""
-    return any(_in(said, {word}) for said in words)
+def _holds(words: Iterable[str], wanted: set[str]) -> bool:
+    """Whether one of the words is a wanted one or an inflection of it."""
+    return any(_in(word, wanted) for word in words)
 
 
 def _in(word: str, known: set[str]) -> bool:

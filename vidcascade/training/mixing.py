@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.data.config import MOST_FOLDERS
 from vidcascade.data.known import learn
 from vidcascade.errors import UsageError
 from vidcascade.training.sources import ClipSource, FolderSource, MixedSource, WorldSource
-
-MOST_FOLDERS = 100  # whose captions are kept in the spec
 
 
 def open_clips(
