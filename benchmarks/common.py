@@ -8,32 +8,17 @@ import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any
 
-from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.errors import UsageError
+from vidcascade.errors import in_one_sentence as in_one_sentence
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 RESULTS = Path(__file__).parent / "results"
-_Given = ParamSpec("_Given")
-
-
-def in_one_sentence(main: Callable[_Given, int]) -> Callable[_Given, int]:
-    """A benchmark's ``main`` whose errors that people can act on end in a sentence and a status."""
-
-    @wraps(main)
-    def told(*args: _Given.args, **kwargs: _Given.kwargs) -> int:
-        try:
-            return main(*args, **kwargs)
-        except VidCascadeError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return error.exit_code
-
-    return told
 
 
 @dataclass(frozen=True)

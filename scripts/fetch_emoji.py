@@ -10,7 +10,6 @@ import argparse
 import http.client
 import io
 import json
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from vidcascade.data.folder import METADATA
-from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.errors import UsageError, VidCascadeError, in_one_sentence
 from vidcascade.video.atomic import atomic_path
 from vidcascade.video.writing import write_clip
 
@@ -122,6 +121,7 @@ def fetch(into: Path, address: str = ADDRESS, force: bool = False) -> Path:
     return into
 
 
+@in_one_sentence
 def main(arguments: list[str] | None = None) -> int:
     """Parse the arguments, fetch, print the folder; the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -129,11 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="replace it if it is there")
     parser.add_argument("--address", default=ADDRESS, help="of an animation ({code}: code point)")
     args = parser.parse_args(arguments)
-    try:
-        print(fetch(args.into, args.address, args.force))
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    print(fetch(args.into, args.address, args.force))
     return 0
 
 

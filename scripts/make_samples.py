@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of
-from vidcascade.errors import VidCascadeError
+from vidcascade.errors import in_one_sentence
 from vidcascade.video import atomic_path, contact_sheet, write_clip
 
 PROMPTS: tuple[tuple[str, str], ...] = (
@@ -40,17 +39,14 @@ SIDES = (256, 192, 128, 96, 64)
 SHEET_SIDE, SHEET_EVERY = 128, 4
 
 
+@in_one_sentence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, generate, write; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", default="stickers", help="pipeline folder or bundled name")
     parser.add_argument("--out", type=Path, default=Path("assets/samples"))
     args = parser.parse_args(arguments)
-    try:
-        make(VidCascadePipeline.from_pretrained(args.weights), args.out)
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    make(VidCascadePipeline.from_pretrained(args.weights), args.out)
     return 0
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from vidcascade.data.photographs import SceneSettings, photograph_triplets
 from vidcascade.data.triplets import MiningSettings, Triplet, mine_triplets, save_triplets
-from vidcascade.errors import VidCascadeError
+from vidcascade.errors import VidCascadeError, in_one_sentence
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +32,7 @@ SHARE_OF_SMALL = 0.35
 PICTURES = (".jpg", ".jpeg", ".png")
 
 
+@in_one_sentence
 def main() -> int:
     """Parse the arguments and do it; the exit status."""
     parser = argparse.ArgumentParser(
@@ -67,11 +68,7 @@ def main() -> int:
     export.add_argument("--run", type=Path, required=True, help="folder of the run")
     export.add_argument("--into", type=Path, required=True, help="folder of the weights")
     args = parser.parse_args()
-    try:
-        return {"gather": _gather, "train": _train, "export": _export}[args.command](args)
-    except VidCascadeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    return {"gather": _gather, "train": _train, "export": _export}[args.command](args)
 
 
 def _gather(args: argparse.Namespace) -> int:

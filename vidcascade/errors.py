@@ -6,6 +6,13 @@ prints it without a traceback (``--debug`` shows one) and ends with :attr:`exit_
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+_Given = ParamSpec("_Given")
+
 
 class VidCascadeError(Exception):
     """Something failed for a reason the user can act on."""
@@ -17,3 +24,17 @@ class UsageError(VidCascadeError):
     """The request itself was wrong: an option, a path, a key or a value."""
 
     exit_code = 2
+
+
+def in_one_sentence(main: Callable[_Given, int]) -> Callable[_Given, int]:
+    """The ``main`` of a script whose errors of this kind end in their sentence and exit code."""
+
+    @wraps(main)
+    def told(*args: _Given.args, **kwargs: _Given.kwargs) -> int:
+        try:
+            return main(*args, **kwargs)
+        except VidCascadeError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return error.exit_code
+
+    return told
