@@ -145,25 +145,35 @@ def test_windows_of_a_bridge_begin_with_a_known_frame() -> None:
         assert torch.equal(positions, positions[0] + torch.arange(4))
 
 
-def test_emphasis_shows_some_motions_more_often_and_stays_a_pure_function() -> None:
+def test_emphasis_shows_some_things_more_often_and_stays_a_pure_function() -> None:
     spec = CascadeSpec.load("stickers")
 
-    def motions(**recipe: object) -> Counter[str]:
+    def shown(**recipe: object) -> Counter[str]:
         changed = spec.with_recipe("base", captions=4096, **recipe)
         source = WorldSource(changed, changed.stage("base"), seed=1)
         described = [source._describe(number) for number in range(600)]
         assert described == [source._describe(number) for number in range(600)]
-        return Counter(name for d in described for name in d.motions)
+        subjects = [name for d in described for name, _, _ in d.subjects]
+        motions = [name for d in described for name in d.motions]
+        return Counter([*subjects, *motions, *(d.background for d in described)])
 
-    plain, more = motions(), motions(emphasis={"spin": 4.0})
-    assert more["spin"] > 2 * plain["spin"]
-    assert set(more) == set(plain)
+    plain = shown()
+    for name in ("spin", "sunflower", "cube", "snow"):
+        more = shown(emphasis={name: 4.0})
+        assert more[name] > 2 * plain[name]
+        assert set(more) == set(plain)
+    # What is two of them is drawn more often still, and the rest about as often as before.
+    both = shown(emphasis={"spin": 4.0, "snow": 4.0})
+    assert both["spin"] > 2 * plain["spin"]
+    assert both["snow"] > 2 * plain["snow"]
+    less = shown(emphasis={"cat": 0.1})
+    assert less["cat"] < plain["cat"] / 3
     # What is emphasised is not the same few captions again and again.
     changed = spec.with_recipe("base", captions=4096, emphasis={"spin": 20.0})
     source = WorldSource(changed, changed.stage("base"), seed=1)
     captions = [source._describe(number).caption for number in range(600)]
     assert sum(a == b for a, b in pairwise(captions)) < 12
-    with pytest.raises(UsageError, match="no motion 'dance' to emphasise"):
-        motions(emphasis={"dance": 2.0})
+    with pytest.raises(UsageError, match="no subject, solid, motion or background 'dance' to"):
+        shown(emphasis={"dance": 2.0})
     with pytest.raises(UsageError, match=r"emphasis must be from 0\.01"):
-        motions(emphasis={"spin": 0.0})
+        shown(emphasis={"spin": 0.0})

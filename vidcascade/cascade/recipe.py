@@ -41,7 +41,8 @@ class Recipe(BaseModel):
     degradation: float = Field(0.0, ge=0.0, le=1.0, description="share of damaged inputs")
     captions: int = Field(8192, ge=1, description="how many captions are drawn again and again")
     emphasis: dict[str, float] = Field(
-        default_factory=dict, description="motions drawn that many times as often; others: 1"
+        default_factory=dict,
+        description="subjects, motions, … drawn that many times as often; others: 1",
     )
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ same answer for a crop, a window or a whole clip (but for borders).
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -210,8 +211,14 @@ class JointAttention(nn.Module):
         grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).float()
         times = positions.float()[:, :, None, None, None].expand(-1, -1, height, width, 1)
         places = torch.cat((times, grid.expand(*times.shape[:2], -1, -1, -1)), dim=-1)
-        out = self.attention(tokens, positions=places.flatten(1, 3))
+        attend = self._attend_uncompiled if x.device.type == "cpu" else self.attention
+        out = attend(tokens, positions=places.flatten(1, 3))
         return x + rearrange(out, "b (t h w) c -> (b t) c h w", t=frames, h=height, w=width)
+
+    @torch.compiler.disable
+    def _attend_uncompiled(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        # torch 2.13 compiles this for CPUs into something whose gradient of the keys is not finite.
+        return cast("Tensor", self.attention(tokens, positions=positions))
 
 
 class TemporalConv(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from vidcascade.cascade.spec import CascadeSpec, SpecWarning, StageSpec
 from vidcascade.data.folder import VideoFolder
 from vidcascade.data.stickers import Description, StickerWorld
 from vidcascade.errors import UsageError
+
+_EMPHASISED = ("subjects", "solids", "motions", "backgrounds")
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class ClipSource(Protocol):
 class WorldSource:
     """Clips of the sticker world: description ``number mod captions``, each time moved anew.
 
-    Where some motions are emphasised, another description may be drawn in place of one of others.
+    Where something is emphasised, another description may be drawn in place of one without it.
 
     Raises:
         UsageError: a cascade that has no world.
@@ -71,8 +74,16 @@ class WorldSource:
         self.captions, self.seed = stage.training.captions, seed
         self.covers = stage.training.subject_weight > 0
         self.emphasis = stage.training.emphasis
-        if unknown := sorted(set(self.emphasis) - set(spec.world.names("motions"))):
-            raise UsageError(f"The world of {spec.name} has no motion {unknown[0]!r} to emphasise.")
+        kinds = {kind: spec.world.names(kind) for kind in _EMPHASISED}
+        if unknown := sorted(set(self.emphasis) - {name for k in kinds.values() for name in k}):
+            raise UsageError(
+                f"The world of {spec.name} has no subject, solid, motion or background "
+                f"{unknown[0]!r} to emphasise."
+            )
+        # The largest product of shares that a description can have.
+        subjects = (*kinds["subjects"], *kinds["solids"])
+        named = (subjects, kinds["motions"], kinds["backgrounds"])
+        self.most = math.prod(self._share(names) for names in named)
 
     def draw(
         self, number: int, size: int, times: Sequence[float], rng: np.random.Generator
@@ -91,14 +102,18 @@ class WorldSource:
         Not the one after it: what is emphasised would come in rows of the same caption.
         """
         split = self.world.training_split
-        most = max(self.emphasis.get(m, 1.0) for m in self.world.config.names("motions"))
         rng = np.random.default_rng((self.seed, number, 3))
         while True:
             described = self.world.describe(self.seed * 1_000_003 + number % self.captions, split)
-            share = max(self.emphasis.get(motion, 1.0) for motion in described.motions)
-            if rng.random() * most < share:
+            subjects = [name for name, _, _ in described.subjects]
+            shown = (subjects, described.motions, [described.background])
+            if rng.random() * self.most < math.prod(self._share(names) for names in shown):
                 return described
             number = int(rng.integers(self.captions))
+
+    def _share(self, names: Sequence[str]) -> float:
+        """That of the most emphasised of these."""
+        return max((self.emphasis.get(name, 1.0) for name in names), default=1.0)
 
 
 class FolderSource:
