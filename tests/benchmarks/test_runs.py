@@ -9,6 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from benchmarks import (
     adherence,
@@ -17,6 +19,7 @@ from benchmarks import (
     distillation,
     finetuning,
     gap,
+    likeness,
     stages,
 )
 from benchmarks.truths import real_truths
@@ -116,6 +119,47 @@ def test_captioned_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         assert found.nearest == caption
         assert exact.other < found.own < exact.own
     assert (tmp_path / "captioned.png").stat().st_size > 500
+
+
+def test_likeness_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    eye = tmp_path / "eye.safetensors"
+    shapes = {0: (64, 3, 11), 1: (192, 64, 5), 2: (384, 192, 3), 3: (256, 384, 3), 4: (256, 256, 3)}
+    g = torch.Generator().manual_seed(0)
+    state = {}
+    for layer, (out, into, side) in shapes.items():
+        scale = (into * side**2) ** -0.5
+        state[f"features.{layer}.weight"] = scale * torch.randn(out, into, side, side, generator=g)
+        state[f"features.{layer}.bias"] = torch.zeros(out)
+        state[f"lin.{layer}.weight"] = torch.ones(out)
+    save_file(state, eye)
+    arguments = [
+        "--weights", str(folder), "--clips", "6", "--lessons", "2", "--scenes", "40", "--run",
+        str(tmp_path / "run"), "--results", str(tmp_path), "--lpips", str(eye), "--batch", "2",
+    ]  # fmt: skip
+    assert likeness.main([*arguments, "--also", f"again={folder}", "--teachers"]) == 0
+    result = json.loads((tmp_path / "likeness.json").read_text())
+    data = result["data"]
+    anew = data["the truth, drawn anew, base"]["picture"]
+    grey = data["weights, teacher, base"]["picture"]  # what an untrained base makes
+    assert anew[1] < 0.1 < grey[1]
+    assert anew[1] < anew[0] < anew[2] < grey[2]
+    assert data["again, teacher, base"] == data["weights, teacher, base"]
+    # A stage without a student is measured once.
+    assert len(result["tables"][0]["rows"]) == 3 + 2 * 2
+    assert {row[1] for row in result["tables"][0]["rows"]} == {"base, 16²", "refiner, 64²"}
+    assert likeness.main([*arguments, "--also", "nameless"]) == 2
+    assert "a name of its own" in capsys.readouterr().err
+    assert likeness.main([*arguments[:2], "--clips", "3"]) == 2
+
+
+def test_a_subject_is_cut_out_with_a_margin_and_kept_inside() -> None:
+    frame = np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)
+    mask = np.zeros((32, 32), np.float32)
+    assert likeness.cut(frame, mask) is frame
+    mask[10:15, 8:16] = 1  # 10 × 16 pixels about (25, 24): a square of 16 · 1.3 sides
+    np.testing.assert_array_equal(likeness.cut(frame, mask), frame[14:36, 13:35])
+    mask[:] = 1
+    np.testing.assert_array_equal(likeness.cut(frame, mask), frame)
 
 
 def test_distillation_runs(

@@ -169,17 +169,28 @@ class LPIPS(nn.Module):
                 "LPIPS takes two RGB batches (B, 3, H, W) of one shape, both sides at least 32:"
                 f" got {tuple(a.shape)} and {tuple(b.shape)}."
             )
+        total = a.new_zeros(a.shape[0], dtype=torch.float32)
+        for x, head in zip(self.activations(torch.cat((a, b))), self.lin, strict=True):
+            unit_a, unit_b = _unit(x).chunk(2)
+            total = total + head((unit_a - unit_b).square())
+        return total
+
+    def activations(self, pictures: Tensor) -> list[Tensor]:
+        """What the trunk's five convolutions see in pictures (B, 3, H, W) in [-1, 1].
+
+        Returns:
+            float32 (B, C, h, w) each, with 64, 192, 384, 256 and 256 channels.
+        """
+        found = []
         # fp32 even under autocast: distances of near-equal pictures drown in bf16 rounding.
-        with torch.autocast(a.device.type, enabled=False):
-            x = (torch.cat((a, b)).float() - self.shift) / self.scale
-            total = x.new_zeros(a.shape[0])
-            for index, (conv, head) in enumerate(zip(self.features, self.lin, strict=True)):
+        with torch.autocast(pictures.device.type, enabled=False):
+            x = (pictures.float() - self.shift) / self.scale
+            for index, conv in enumerate(self.features):
                 if index in (1, 2):
                     x = F.max_pool2d(x, 3, stride=2)
                 x = F.relu(conv(x))
-                unit_a, unit_b = _unit(x).chunk(2)
-                total = total + head((unit_a - unit_b).square())
-        return total
+                found.append(x)
+        return found
 
 
 class _Head(nn.Module):
