@@ -55,7 +55,10 @@ EVALUATIONS: dict[str, tuple[str, ...]] = {
     "stages": ("--clips", "8"),
     "gap": ("--clips", "8"),
     "generate": (),
+    "likeness": ("--teachers",),
 }
+# Those that look at pictures as AlexNet does; all but the last do without if they must.
+WITH_LPIPS = ("distillation", "stages", "gap", "likeness")
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ class Plan:
             measured.append("captioned")
         if "distil" not in self.budgets or self.budgets["distil"] <= 0:
             measured.remove("distillation")
+        if self.args.lpips is None:
+            measured.remove("likeness")  # which does not work without
         chosen = [
             Phase("fetch", lambda: self._python("scripts/fetch_stickers.py")),
             Phase("space", lambda: self._train("space", "base", None, 64, 1, SPACE)),
@@ -267,6 +272,8 @@ class Plan:
                 given[:2] = ["--before", str(self.apart), "--after", str(self.weights)]
             if name == "captioned":
                 given.append(str(self.args.clips))
+            if name in WITH_LPIPS and self.args.lpips is not None:
+                given += ["--lpips", str(self.args.lpips)]
             self._python("-m", f"benchmarks.{name}", *given, *EVALUATIONS.get(name, ()))
 
         return act
@@ -312,11 +319,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", type=Path, metavar="FOLDER",
                         help="captioned videos beside the drawn ones")  # fmt: skip
     parser.add_argument("--clips-share", type=float, default=0.15, help="their share [%(default)s]")
+    parser.add_argument("--lpips", type=Path, metavar="FILE",
+                        help="AlexNet LPIPS weights, to measure likeness as well")  # fmt: skip
     parser.add_argument("--workers", type=int, default=1, help="processes that draw examples")
     parser.add_argument("--compile", action="store_true", help="compile the networks (needs g++)")
     parser.add_argument("--only", action="append", metavar="PHASE", help="these phases; repeatable")
     args = parser.parse_args(arguments)
     args.out = args.out.absolute()
+    if args.lpips is not None:
+        args.lpips = args.lpips.absolute()
+        if not args.lpips.is_file():
+            parser.error(f"there is no file {args.lpips}: leave --lpips out, or name it")
     if args.clips is not None:
         args.clips = args.clips.absolute()
         if not (args.clips / "metadata.jsonl").is_file():

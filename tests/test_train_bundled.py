@@ -101,6 +101,8 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--only", "dance"], "there is no phase dance"),
         (["--bridge-minutes", "0"], "only space can be left out"),
         (["--clips", str(tmp_path)], "there is no metadata.jsonl"),
+        (["--lpips", str(tmp_path / "eye")], "leave --lpips out"),
+        (["--only", "measure-likeness"], "there is no phase measure-likeness"),
     ):
         with pytest.raises(SystemExit) as caught:
             main(["--out", str(tmp_path / "run"), *wrong])
