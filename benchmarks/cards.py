@@ -9,6 +9,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from benchmarks.common import RESULTS, in_one_sentence
+from vidcascade.errors import UsageError
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+BEGIN = "<!-- measured, written by scripts/write_card.py -->"
+END = "<!-- end of what was measured -->"
 
 
 def template(file: Path) -> Template:
@@ -28,6 +33,7 @@ def write_card(
     weights: Path,
     render: Callable[[Path, Path], str],
     arguments: Sequence[str] | None = None,
+    summary: Callable[[Path, Path], str] | None = None,
 ) -> int:
     """Parse the command line of a card's script, render, write ``README.md``; the exit status.
 
@@ -36,6 +42,7 @@ def write_card(
         weights: default folder of the weights.
         render: (weights, results) → the card.
         arguments: the command line, or None for the process's own.
+        summary: (weights, results) → what the project's own README says of the default weights.
     """
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--weights", type=Path, default=weights)
@@ -44,4 +51,21 @@ def write_card(
     text = render(args.weights, args.results)
     (args.weights / "README.md").write_text(text, encoding="utf-8")
     print(args.weights / "README.md")
+    if summary is not None and args.weights == weights:
+        text = with_summary(README.read_text(encoding="utf-8"), summary(weights, args.results))
+        README.write_text(text, encoding="utf-8")
+        print(README)
     return 0
+
+
+def with_summary(readme: str, summary: str) -> str:
+    """The README with this between its two marks, in place of what was there.
+
+    Raises:
+        UsageError: it has no such marks, or not in this order.
+    """
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise UsageError(f"The README has no place for what was measured: {BEGIN} … {END}.")
+    return f"{before}{BEGIN}\n\n{summary.strip()}\n\n{END}{after}"

@@ -3,7 +3,8 @@
     python scripts/write_card.py
 
 The prose is ``scripts/model_card.md.j2``; every number comes from ``benchmarks/results`` or the
-weights themselves. A result that was measured with other weights is refused.
+weights themselves. A result that was measured with other weights is refused. The project's README
+gets a short table of them (``scripts/readme_summary.md.j2``).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from vidcascade.errors import UsageError  # noqa: E402
 # Results that do not depend on every stage: the base's clips, and stages on true inputs.
 _CONCERNS: dict[str, str | tuple[str, ...]] = {
     "adherence": "base/",
+    "adherence_teacher": "base/diffusion",
     "captioned": "base/",
     "distillation": "base/",
     "stages": ("bridge/", "refiner/"),
@@ -39,7 +41,20 @@ WEIGHTS = ROOT / "assets" / "weights" / "stickers"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, render, write; the exit status."""
-    return write_card(__doc__, WEIGHTS, render, arguments)
+    return write_card(__doc__, WEIGHTS, render, arguments, summary)
+
+
+def summary(weights: Path, results: Path) -> str:
+    """What the README says of them.
+
+    Raises:
+        UsageError: as :func:`render`.
+    """
+    hashes = verify_checksums(weights)
+    names = ("adherence", "adherence_teacher", "generate")
+    found = {name: _load(results, name, hashes) for name in names}
+    spec = CascadeSpec.load(weights / "spec.yaml")
+    return template(ROOT / "scripts" / "readme_summary.md.j2").render(**found, spec=spec)
 
 
 def render(weights: Path, results: Path) -> str:

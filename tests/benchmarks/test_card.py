@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import cards
 from benchmarks.training import history as training
 from tests.benchmarks.loading import load_script
 from vidcascade.errors import UsageError
@@ -43,6 +44,42 @@ def test_the_card_says_what_was_measured() -> None:
     card = load_script("write_card")
     weights, results = card.WEIGHTS, card.ROOT / "benchmarks" / "results"
     assert card.render(weights, results) == (weights / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_says_what_was_measured() -> None:
+    card = load_script("write_card")
+    readme = cards.README.read_text(encoding="utf-8")
+    results = card.ROOT / "benchmarks" / "results"
+    summary = card.summary(card.WEIGHTS, results)
+    assert cards.with_summary(readme, summary) == readme
+    measured = json.loads((results / "adherence.json").read_text(encoding="utf-8"))
+    right = [j["right"]["everything"] for j in measured["data"]["held-out"]["generated"]]
+    row = next(line for line in summary.splitlines() if line.startswith("| `generate` "))
+    assert row.split("|")[-2].strip() == f"{sum(right) / len(right):.0%}".replace("%", " %")
+    other = cards.with_summary(readme, "Nothing.")
+    assert "Nothing." in other
+    assert row not in other
+    assert cards.with_summary(other, summary) == readme
+    for broken in ("", cards.BEGIN, cards.END + cards.BEGIN):
+        with pytest.raises(UsageError, match="no place for what was measured"):
+            cards.with_summary(broken, summary)
+
+
+def test_only_the_bundled_weights_change_the_readme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme, own, other = (tmp_path / name for name in ("README.md", "own", "other"))
+    readme.write_text(f"# It\n{cards.BEGIN}\nold\n{cards.END}\n", encoding="utf-8")
+    monkeypatch.setattr(cards, "README", readme)
+    for folder, said in ((other, "old"), (own, "own: 7 s")):
+        folder.mkdir()
+        given = ["--weights", str(folder), "--results", str(tmp_path)]
+        written = cards.write_card(
+            "", own, lambda w, r: "card", given, lambda w, r: f"{w.name}: 7 s"
+        )
+        assert written == 0
+        assert (folder / "README.md").read_text(encoding="utf-8") == "card"
+        assert said in readme.read_text(encoding="utf-8")
 
 
 def test_the_card_refuses_results_of_other_weights(tmp_path: Path) -> None:
