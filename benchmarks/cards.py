@@ -48,13 +48,13 @@ def write_card(
     parser.add_argument("--weights", type=Path, default=weights)
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args(arguments)
-    text = render(args.weights, args.results)
-    (args.weights / "README.md").write_text(text, encoding="utf-8")
-    print(args.weights / "README.md")
-    if summary is not None and args.weights == weights:
-        text = with_summary(README.read_text(encoding="utf-8"), summary(weights, args.results))
-        README.write_text(text, encoding="utf-8")
-        print(README)
+    texts = {args.weights / "README.md": render(args.weights, args.results)}
+    if summary is not None and args.weights.resolve() == weights.resolve():
+        said = summary(args.weights, args.results)
+        texts[README] = with_summary(README.read_text(encoding="utf-8"), said)
+    for file, text in texts.items():
+        file.write_text(text, encoding="utf-8")
+        print(file)
     return 0
 
 

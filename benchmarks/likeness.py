@@ -9,24 +9,27 @@ subjects apart, of the base's clips and of the whole cascade's. See ``benchmarks
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from benchmarks.adherence import HELD_OUT, add_lessons, get_recogniser
-from benchmarks.common import RESULTS, Table, in_one_sentence, save_result
+from benchmarks.common import RESULTS, Table, in_one_sentence, named_paths, save_result
 from benchmarks.distillation import LPIPS_WEIGHTS
 from benchmarks.prompts import Prompt, world_prompts
 from vidcascade.cascade.frames import CascadeOutput, to_output
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of
+from vidcascade.cascade.spec import CascadeSpec, StageSpec
+from vidcascade.cascade.weights import SPEC_FILE, resolve_weights
 from vidcascade.data.stickers import StickerWorld
 from vidcascade.errors import UsageError
 from vidcascade.metrics.adherence.recogniser import Recogniser
@@ -40,6 +43,17 @@ FRAMES = 4  # of each clip, evenly from the first to the last
 MARGIN = 0.15  # about an outlined subject, of its side
 BLURS = (0.75, 1.5)  # σ of the blurred truth in pixels of the base's frames
 Pictures = NDArray[np.uint8]
+Features = NDArray[np.float64]
+Found = dict[str, dict[str, list[float]]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Clips of one kind, as the eye sees them: features of pictures and of subjects, (N, D)."""
+
+    title: str
+    stage: StageSpec
+    seen: list[Features]
 
 
 @in_one_sentence
@@ -66,47 +80,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """The whole benchmark."""
-    chosen = {"bundled" if args.weights == "stickers" else "weights": args.weights}
-    for text in args.also:
-        name, equals, folder = text.partition("=")
-        if not equals or name in chosen:
-            raise UsageError(f"--also {text!r}: give it a name of its own, like old=FOLDER.")
-        chosen[name] = folder
+    chosen = {"weights": args.weights} if args.weights != "stickers" else {"bundled": "stickers"}
+    chosen |= named_paths(args.also, "--also", "NAME=FOLDER", lambda name: name not in chosen)
+    specs = {
+        name: CascadeSpec.load(resolve_weights(folder) / SPEC_FILE)
+        for name, folder in chosen.items()
+    }
+    first = next(iter(specs.values()))
+    for name, spec in specs.items():
+        if spec.world is None or shape(spec) != shape(first):
+            raise UsageError(
+                f"{name} cannot be compared: it needs a world to be asked about, and stages of "
+                "the same sizes, frames and rate as the others."
+            )
+    assert first.world is not None
     eye = LPIPS(args.lpips)
-    first = VidCascadePipeline.from_pretrained(args.weights)
-    if first.spec.world is None:
-        raise UsageError("These weights were trained on clips, not on the world: nothing to ask.")
-    world, duration = StickerWorld(first.spec.world), first.spec.stages[0].frames / first.spec.fps
+    world, duration = StickerWorld(first.world), first.stages[0].frames / first.fps
     lessons = Lessons(scenes=args.scenes, steps=args.lessons)
     recogniser = get_recogniser(world, args.run, lessons, duration)
     prompts = world_prompts(world, world.testing_split, args.clips, HELD_OUT)
-    sizes = [first.spec.stages[0].size, first.spec.stages[-1].size]
-    times = [k / first.spec.fps for k in places(first.spec.stages[0].frames)]
-    truth = {size: drawn(world, prompts, size, times, duration, 0) for size in sizes}
-    known = {size: look(eye, recogniser, clips) for size, clips in truth.items()}
-    rows: list[tuple[str, str, int, list[NDArray[np.float64]]]] = []
-    small = sizes[0]
-    other = drawn(world, prompts, small, times, duration, 1)
-    rows.append(("the truth, drawn anew", "base", small, look(eye, recogniser, other)))
-    for blur in BLURS:
-        blurred = [np.stack([cv2.GaussianBlur(f, (0, 0), blur) for f in c]) for c in other]
-        name = f"the truth, blurred by {blur:g} pixels"
-        rows.append((name, "base", small, look(eye, recogniser, blurred)))
-    hashes = {}
+    times = [k / first.fps for k in places(first.stages[0].frames)]
+    known: dict[str, list[Features]] = {}
+    rows: list[Row] = []
+    for stage in ends(first):
+        truth, anew = (drawn(world, prompts, stage.size, times, duration, turn) for turn in (0, 1))
+        known[stage.name] = look(eye, recogniser, truth)
+        rows.append(Row("the truth, drawn anew", stage, look(eye, recogniser, anew)))
+        for blur in BLURS:
+            sigma = blur * stage.size / first.stages[0].size
+            blurred = [np.stack([cv2.GaussianBlur(f, (0, 0), sigma) for f in c]) for c in anew]
+            title = f"the truth, blurred by {blur:g} pixels of the base's"
+            rows.append(Row(title, stage, look(eye, recogniser, blurred)))
+    hashes: dict[str, dict[str, str]] = {}
     for name, folder in chosen.items():
         for teacher in (False, True)[: 1 + args.teachers]:
+            if teacher and specs[name].stages[0].student is None:
+                continue  # what there is was measured already
             pipeline = VidCascadePipeline.from_pretrained(folder, teacher=teacher)
-            distilled = pipeline.spec.stages[0].distilled
-            if teacher and pipeline.spec.stages[0].student is None:
-                continue  # it was measured already
             hashes[name] = pipeline.weight_hashes
-            title = f"{name}, student" if distilled else f"{name}, teacher"
-            for stage, size, clips in generate(pipeline, prompts, args.batch, title):
-                rows.append((title, stage, size, look(eye, recogniser, clips)))
+            title = name
+            if specs[name].stages[0].student is not None:
+                title += ", teacher" if teacher else ", student"
+            made = generate(pipeline, prompts, args.batch, title)
+            rows += [
+                Row(title, stage, look(eye, recogniser, clips))
+                for stage, clips in zip(ends(first), made, strict=True)
+            ]
     table, data = make_table(rows, known)
     table.show()
     command = f"python -m benchmarks.likeness --clips {args.clips}"
     command += "".join(f" --also {name}=FOLDER" for name in list(chosen)[1:])
+    command += " --teachers" if args.teachers else ""
     settings = {
         "weights": Path(args.weights).name,
         "weight_hashes": hashes.pop(next(iter(chosen))),
@@ -114,8 +138,17 @@ def run(args: argparse.Namespace) -> None:
         "stickers": world.has_stickers,
         "lessons": asdict(lessons),
     }
-    command += " --teachers" if args.teachers else ""
     save_result("likeness", "Likeness to the world", command, settings, [table], data, args.results)
+
+
+def ends(spec: CascadeSpec) -> list[StageSpec]:
+    """The stages whose clips are looked at: the first and, if it is another one, the last."""
+    return [spec.stages[0], *spec.stages[1:][-1:]]
+
+
+def shape(spec: CascadeSpec) -> tuple[object, ...]:
+    """What has to agree between weights that are compared."""
+    return (spec.fps, *((s.name, s.frames, s.size) for s in ends(spec)))
 
 
 def places(frames: int) -> list[int]:
@@ -138,11 +171,11 @@ def drawn(
 
 def generate(
     pipeline: VidCascadePipeline, prompts: Sequence[Prompt], batch: int, name: str
-) -> list[tuple[str, int, list[Pictures]]]:
-    """The base's clips and the whole cascade's, the chosen frames alone, with their sides."""
+) -> list[list[Pictures]]:
+    """Clips of each of the :func:`ends`, the chosen frames alone."""
     pipeline.set_progress_bar_config(disable=True)
-    stages = [pipeline.spec.stages[0], pipeline.spec.stages[-1]]
-    clips: list[list[Pictures]] = [[], []]
+    stages = ends(pipeline.spec)
+    clips: list[list[Pictures]] = [[] for _ in stages]
     for begin in range(0, len(prompts), batch):
         part = prompts[begin : begin + batch]
         result = pipeline(
@@ -158,12 +191,10 @@ def generate(
             kept.extend((to_output(chosen, "np") * 255).round().astype(np.uint8))
         print(f"\r  {name}: {len(clips[0])} of {len(prompts)}   ", end="", file=sys.stderr)
     print(file=sys.stderr)
-    return [(s.name, s.size, found) for s, found in zip(stages, clips, strict=True)]
+    return clips
 
 
-def look(
-    eye: LPIPS, recogniser: Recogniser, clips: Sequence[Pictures]
-) -> list[NDArray[np.float64]]:
+def look(eye: LPIPS, recogniser: Recogniser, clips: Sequence[Pictures]) -> list[Features]:
     """Features of whole pictures and of outlined subjects, (N, D) both: one row for each clip."""
     whole, subjects = [], []
     for frames in clips:
@@ -173,18 +204,25 @@ def look(
     return [np.stack(whole), np.stack(subjects)]
 
 
-def features(eye: LPIPS, pictures: Sequence[Pictures] | Pictures) -> NDArray[np.float64]:
-    """Mean over pictures and places of what AlexNet's layers see, each layer of unit size, (D,)."""
-    sized = [cv2.resize(p, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) for p in pictures]
+def features(eye: LPIPS, pictures: Sequence[Pictures] | Pictures) -> Features:
+    """Mean over pictures and places of what AlexNet's layers see, (D,).
+
+    Each place's channels have unit length, as in LPIPS, and each layer counts alike in a product.
+    """
+    sized = [
+        cv2.resize(
+            p,
+            (SIDE, SIDE),
+            interpolation=cv2.INTER_AREA if p.shape[0] > SIDE else cv2.INTER_CUBIC,
+        )
+        for p in pictures
+    ]
     batch = torch.from_numpy(np.stack(sized)).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.no_grad():
         layers = eye.activations(batch)
-    parts = []
-    for layer in layers:
-        unit = layer / layer.square().sum(1, keepdim=True).sqrt().clamp(min=1e-6)
-        mean = unit.mean((0, 2, 3))
-        parts.append(mean * mean.numel() ** 0.5)
-    return torch.cat(parts).double().numpy()
+    means = [F.normalize(layer, dim=1).mean((0, 2, 3)) for layer in layers]
+    joined = torch.cat(means).double()
+    return (joined * (len(joined) / len(layers)) ** 0.5).numpy()
 
 
 def cut(frame: Pictures, mask: NDArray[np.float32]) -> Pictures:
@@ -192,37 +230,37 @@ def cut(frame: Pictures, mask: NDArray[np.float32]) -> Pictures:
     rows, columns = np.nonzero(mask > 0.5)
     if not len(rows):
         return frame
-    scale = frame.shape[0] / mask.shape[0]
-    top, bottom = rows.min() * scale, (rows.max() + 1) * scale
-    left, right = columns.min() * scale, (columns.max() + 1) * scale
-    side = max(bottom - top, right - left) * (1 + 2 * MARGIN)
-    y, x = ((top + bottom) - side) / 2, ((left + right) - side) / 2
     edge = frame.shape[0]
-    y0, x0 = (int(np.clip(v, 0, edge - 1)) for v in (y, x))
-    y1, x1 = (int(np.clip(np.ceil(v + side), 1, edge)) for v in (y, x))
-    return frame[y0:y1, x0:x1]
+    scale = edge / mask.shape[0]
+    longest = max(np.ptp(rows), np.ptp(columns)) + 1
+    side = min(edge, math.ceil(longest * scale * (1 + 2 * MARGIN)))
+    top, left = (
+        int(np.clip(round((v.min() + v.max() + 1) * scale / 2 - side / 2), 0, edge - side))
+        for v in (rows, columns)
+    )
+    return frame[top : top + side, left : left + side]
 
 
-def make_table(
-    rows: Sequence[tuple[str, str, int, list[NDArray[np.float64]]]],
-    known: dict[int, list[NDArray[np.float64]]],
-) -> tuple[Table, dict[str, Any]]:
+def make_table(rows: Sequence[Row], known: dict[str, list[Features]]) -> tuple[Table, Found]:
     """The table, and its numbers."""
     cells, data = [], {}
-    for title, stage, size, seen in rows:
-        found = [kernel_distance_interval(*pair) for pair in zip(seen, known[size], strict=True)]
-        cells.append([title, f"{stage}, {size}²", *(_said(interval) for interval in found)])
-        data[f"{title}, {stage}"] = {
-            name: list(i) for name, i in zip(("picture", "subject"), found, strict=True)
+    for row in rows:
+        pairs = zip(row.seen, known[row.stage.name], strict=True)
+        found = [kernel_distance_interval(a, b, paired=True) for a, b in pairs]
+        stage = f"{row.stage.name}, {row.stage.size}²"
+        cells.append([row.title, stage, *(_said(interval) for interval in found)])
+        data[f"{row.title}, {row.stage.name}"] = {
+            "picture": list(found[0]),
+            "subject": list(found[1]),
         }
     table = Table(
         "Likeness to the world: kernel distance × 1000 to true clips (0: alike)",
         ["clips", "stage", "whole picture", "subject"],
         cells,
         (
-            f"of held-out combinations, n = {len(rows[0][3][0])} clips, {FRAMES} frames of "
-            f"each; AlexNet's five layers (LPIPS's trunk) at {SIDE}², subjects cut out by their "
-            "outline; intervals: subsampling, 95 %",
+            f"of held-out combinations, n = {len(rows[0].seen[0])} clips, {FRAMES} frames of each; "
+            f"AlexNet's five layers (LPIPS's trunk) at {SIDE}²; subjects are cut out by their "
+            "outline, frames without one are taken whole; intervals: subsampling, 95 %",
         ),
     )
     return table, data

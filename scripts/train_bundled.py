@@ -148,6 +148,9 @@ class Plan:
             print(f"{phase.name}: {time.strftime('%H:%M:%S')}", flush=True)
             phase.act()
             mark.touch()
+            if phase.name.startswith("measure-"):
+                for telling in ("report", "card"):
+                    (done / telling).unlink(missing_ok=True)
 
     def _claim(self) -> None:
         """A folder belongs to one set of settings: what is done was done with them."""

@@ -2,8 +2,9 @@
 
     python scripts/write_card.py
 
-The prose is ``scripts/model_card.md.j2``; every number comes from ``benchmarks/results`` or the
-weights themselves. A result that was measured with other weights is refused. The project's README
+The prose is ``scripts/model_card.md.j2``; every number of its tables comes from
+``benchmarks/results`` or the weights themselves, and only what trainings showed on the way is told
+in words. A result that was measured with other weights is refused. The project's README
 gets a short table of them (``scripts/readme_summary.md.j2``).
 """
 
@@ -53,6 +54,11 @@ def summary(weights: Path, results: Path) -> str:
     hashes = verify_checksums(weights)
     names = ("adherence", "adherence_teacher", "generate")
     found = {name: _load(results, name, hashes) for name in names}
+    for name, result in found.items():
+        if not result["settings"].get("weight_hashes"):
+            raise UsageError(
+                f"{results / name}.json does not say with which weights: run it again."
+            )
     spec = CascadeSpec.load(weights / "spec.yaml")
     return template(ROOT / "scripts" / "readme_summary.md.j2").render(**found, spec=spec)
 
@@ -96,7 +102,9 @@ def render(weights: Path, results: Path) -> str:
 def _load(results: Path, name: str, hashes: dict[str, str]) -> dict[str, Any]:
     path = results / f"{name}.json"
     if not path.is_file():
-        raise UsageError(f"There is no {path}: run python -m benchmarks.{name} first.")
+        module = name.removesuffix("_teacher")
+        command = f"python -m benchmarks.{module}{' --teacher' if module != name else ''}"
+        raise UsageError(f"There is no {path}: run {command} first.")
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     measured = found["settings"].get("weight_hashes", {})
     for part, digest in measured.items():

@@ -121,43 +121,75 @@ def test_captioned_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert (tmp_path / "captioned.png").stat().st_size > 500
 
 
-def test_likeness_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    eye = tmp_path / "eye.safetensors"
-    shapes = {0: (64, 3, 11), 1: (192, 64, 5), 2: (384, 192, 3), 3: (256, 384, 3), 4: (256, 256, 3)}
+@pytest.fixture(scope="module")
+def eye(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """LPIPS weights that nobody taught."""
+    shapes = ((64, 3, 11), (192, 64, 5), (384, 192, 3), (256, 384, 3), (256, 256, 3))
     g = torch.Generator().manual_seed(0)
     state = {}
-    for layer, (out, into, side) in shapes.items():
+    for layer, (out, into, side) in enumerate(shapes):
         scale = (into * side**2) ** -0.5
         state[f"features.{layer}.weight"] = scale * torch.randn(out, into, side, side, generator=g)
         state[f"features.{layer}.bias"] = torch.zeros(out)
         state[f"lin.{layer}.weight"] = torch.ones(out)
-    save_file(state, eye)
+    file = tmp_path_factory.mktemp("lpips") / "eye.safetensors"
+    save_file(state, file)
+    return file
+
+
+def test_likeness_runs(
+    folder: Path, eye: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = [
-        "--weights", str(folder), "--clips", "6", "--lessons", "2", "--scenes", "40", "--run",
-        str(tmp_path / "run"), "--results", str(tmp_path), "--lpips", str(eye), "--batch", "2",
+        "--weights", str(folder), "--clips", "16", "--lessons", "2", "--scenes", "40", "--run",
+        str(tmp_path / "run"), "--results", str(tmp_path), "--lpips", str(eye), "--batch", "4",
     ]  # fmt: skip
     assert likeness.main([*arguments, "--also", f"again={folder}", "--teachers"]) == 0
     result = json.loads((tmp_path / "likeness.json").read_text())
     data = result["data"]
-    anew = data["the truth, drawn anew, base"]["picture"]
-    grey = data["weights, teacher, base"]["picture"]  # what an untrained base makes
-    assert anew[1] < 0.1 < grey[1]
-    assert anew[1] < anew[0] < anew[2] < grey[2]
-    assert data["again, teacher, base"] == data["weights, teacher, base"]
-    # A stage without a student is measured once.
-    assert len(result["tables"][0]["rows"]) == 3 + 2 * 2
+    for stage in ("base", "refiner"):
+        anew = data[f"the truth, drawn anew, {stage}"]["picture"]
+        grey = data[f"weights, {stage}"]["picture"]  # what an untrained base makes
+        assert anew[1] <= 0 <= anew[2]
+        assert anew[0] < grey[0] / 4
+        assert 0 < grey[1] < grey[0] < grey[2]
+        assert data[f"again, {stage}"] == data[f"weights, {stage}"]
+    # Stages without a student are measured once.
+    assert len(result["tables"][0]["rows"]) == 2 * (3 + 2)
     assert {row[1] for row in result["tables"][0]["rows"]} == {"base, 16²", "refiner, 64²"}
+    assert result["settings"]["weight_hashes"] == result["settings"]["others"]["again"]
     assert likeness.main([*arguments, "--also", "nameless"]) == 2
-    assert "a name of its own" in capsys.readouterr().err
+    assert "--also 'nameless' cannot be read" in capsys.readouterr().err
     assert likeness.main([*arguments[:2], "--clips", "3"]) == 2
+
+
+def test_likeness_of_one_stage_and_of_what_cannot_be_compared(
+    folder: Path, eye: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = CascadeSpec.load(folder / "spec.yaml")
+    alone = tmp_path / "alone"
+    VidCascadePipeline.from_spec(
+        spec.model_copy(update={"stages": spec.stages[:1]})
+    ).save_pretrained(alone)
+    arguments = [
+        "--clips", "4", "--lessons", "2", "--scenes", "40", "--lpips", str(eye), "--run",
+        str(tmp_path / "run"), "--results", str(tmp_path), "--weights", str(alone),
+    ]  # fmt: skip
+    assert likeness.main(arguments) == 0
+    result = json.loads((tmp_path / "likeness.json").read_text())
+    assert [row[1] for row in result["tables"][0]["rows"]] == ["base, 16²"] * 4
+    assert likeness.main([*arguments, "--also", f"whole={folder}"]) == 2
+    assert "whole cannot be compared" in capsys.readouterr().err
 
 
 def test_a_subject_is_cut_out_with_a_margin_and_kept_inside() -> None:
     frame = np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)
     mask = np.zeros((32, 32), np.float32)
     assert likeness.cut(frame, mask) is frame
-    mask[10:15, 8:16] = 1  # 10 × 16 pixels about (25, 24): a square of 16 · 1.3 sides
-    np.testing.assert_array_equal(likeness.cut(frame, mask), frame[14:36, 13:35])
+    mask[10:15, 8:16] = 1  # 10 × 16 pixels about (25, 24): a square of 16 · 1.3 = 21 sides
+    np.testing.assert_array_equal(likeness.cut(frame, mask), frame[14:35, 14:35])
+    mask[:], mask[28:, 30:] = 0, 1  # 8 × 4 pixels in the corner
+    np.testing.assert_array_equal(likeness.cut(frame, mask), frame[53:, 53:])
     mask[:] = 1
     np.testing.assert_array_equal(likeness.cut(frame, mask), frame)
 

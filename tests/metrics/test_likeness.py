@@ -49,16 +49,45 @@ def test_neither_the_order_of_sets_nor_of_samples_counts(seed: int, n: int, m: i
     assert kernel_distance(a[::-1], b) == pytest.approx(d)
 
 
-def test_intervals_hold_the_true_distance_as_often_as_they_say() -> None:
-    truth = kernel_distance(draw(100, 4000), draw(101, 4000, 0.5))
-    held = 0
+def pair(seed: int, count: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
+    """Sets whose samples have something in common, one by one."""
+    common = np.random.default_rng((seed, 1)).normal(size=(count, 8))
+    return 0.7 * common + draw(2 * seed, count), 0.7 * common + draw(2 * seed + 1, count, shift)
+
+
+def test_paired_sets_are_no_nearer_than_they_are() -> None:
+    pairs = [pair(k, 30, 0.0) for k in range(200)]
+    found = np.array([kernel_distance(a, b, paired=True) for a, b in pairs])
+    error = found.std() / len(found) ** 0.5
+    assert abs(found.mean()) < 4 * error
+    careless = np.array([kernel_distance(a, b) for a, b in pairs])
+    assert careless.mean() < -10 * error
+    a, b = pairs[0]
+    others = [(i, j) for i in range(30) for j in range(30) if i != j]
+    k = (a @ b.T / 8 + 1) ** 3
+    expected = slow(a, b) + 2 * k.mean() - 2 * np.mean([k[i, j] for i, j in others])
+    assert found[0] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_intervals_hold_the_true_distance_as_often_as_they_say(paired: bool) -> None:
+    def sets(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        if paired:
+            return pair(seed, count, 0.5)
+        return draw(2 * seed, count), draw(2 * seed + 1, count, 0.5)
+
+    truth = kernel_distance(*sets(1000, 4000), paired=paired)
+    held, widths, found = 0, [], []
     for k in range(100):
-        a, b = draw(2 * k, 60), draw(2 * k + 1, 60, 0.5)
-        mean, low, high = kernel_distance_interval(a, b)
+        mean, low, high = kernel_distance_interval(*sets(k, 60), paired=paired)
         assert low <= mean <= high
-        assert mean == kernel_distance(a, b)
         held += low <= truth <= high
+        widths.append(high - low)
+        found.append(mean)
+    assert found[-1] == kernel_distance(*sets(99, 60), paired=paired)
     assert held >= 85
+    # As wide as the estimate scatters, or a little more, and no wider.
+    assert np.mean(widths) < 1.6 * 2 * 1.96 * np.std(found)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +104,11 @@ def test_what_cannot_be_compared_is_refused(a: np.ndarray, b: np.ndarray) -> Non
         kernel_distance(a, b)
     with pytest.raises(UsageError, match="A kernel distance compares"):
         kernel_distance_interval(a, b)
+
+
+def test_pairs_need_a_partner_each() -> None:
+    with pytest.raises(UsageError, match="as many where they are paired"):
+        kernel_distance(draw(0, 5), draw(1, 6), paired=True)
 
 
 def test_intervals_need_enough() -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tests.training.conftest import STAGES, tiny
-from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.cascade.spec import CascadeSpec, SpecWarning, StageSpec
 from vidcascade.errors import UsageError
 from vidcascade.training.dataset import Example, StageDataset, WorldDataset, collate
 from vidcascade.training.degrade import degrade
@@ -145,6 +145,11 @@ def test_windows_of_a_bridge_begin_with_a_known_frame() -> None:
         assert torch.equal(positions, positions[0] + torch.arange(4))
 
 
+def _with_emphasis(spec: CascadeSpec, emphasis: dict[str, float]) -> tuple[CascadeSpec, StageSpec]:
+    changed = spec.with_recipe("base", emphasis=emphasis)
+    return changed, changed.stage("base")
+
+
 def test_emphasis_shows_some_things_more_often_and_stays_a_pure_function() -> None:
     spec = CascadeSpec.load("stickers")
 
@@ -158,7 +163,9 @@ def test_emphasis_shows_some_things_more_often_and_stays_a_pure_function() -> No
         return Counter([*subjects, *motions, *(d.background for d in described)])
 
     plain = shown()
-    for name in ("spin", "sunflower", "cube", "snow"):
+    # Without the stickers only solids are drawn.
+    stickers = ("sunflower", "cat") if plain["sunflower"] else ("star", "ball")
+    for name in ("spin", stickers[0], "cube", "snow"):
         more = shown(emphasis={name: 4.0})
         assert more[name] > 2 * plain[name]
         assert set(more) == set(plain)
@@ -166,13 +173,23 @@ def test_emphasis_shows_some_things_more_often_and_stays_a_pure_function() -> No
     both = shown(emphasis={"spin": 4.0, "snow": 4.0})
     assert both["spin"] > 2 * plain["spin"]
     assert both["snow"] > 2 * plain["snow"]
-    less = shown(emphasis={"cat": 0.1})
-    assert less["cat"] < plain["cat"] / 3
+    less = shown(emphasis={stickers[1]: 0.1})
+    assert less[stickers[1]] < plain[stickers[1]] / 3
     # What is emphasised is not the same few captions again and again.
     changed = spec.with_recipe("base", captions=4096, emphasis={"spin": 20.0})
     source = WorldSource(changed, changed.stage("base"), seed=1)
     captions = [source._describe(number).caption for number in range(600)]
     assert sum(a == b for a, b in pairwise(captions)) < 12
+    # The most that can be asked for is still quick to find.
+    three = ("spin", "snow", stickers[0])
+    many = shown(emphasis=dict.fromkeys(three, 100.0))
+    assert all(many[name] > 1.5 * plain[name] for name in three)
+    assert spec.world is not None
+    with_solids_only = spec.world.model_copy(update={"solid_share": 1.0})
+    bare = spec.model_copy(update={"world": with_solids_only})
+    changed, stage = _with_emphasis(bare, {"cat": 4.0, "cube": 4.0})
+    with pytest.warns(SpecWarning, match="'cat' is emphasised and never drawn"):
+        WorldSource(changed, stage)
     with pytest.raises(UsageError, match="no subject, solid, motion or background 'dance' to"):
         shown(emphasis={"dance": 2.0})
     with pytest.raises(UsageError, match=r"emphasis must be from 0\.01"):

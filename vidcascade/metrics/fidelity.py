@@ -169,10 +169,12 @@ class LPIPS(nn.Module):
                 "LPIPS takes two RGB batches (B, 3, H, W) of one shape, both sides at least 32:"
                 f" got {tuple(a.shape)} and {tuple(b.shape)}."
             )
-        total = a.new_zeros(a.shape[0], dtype=torch.float32)
-        for x, head in zip(self.activations(torch.cat((a, b))), self.lin, strict=True):
-            unit_a, unit_b = _unit(x).chunk(2)
-            total = total + head((unit_a - unit_b).square())
+        # fp32 even under autocast: distances of near-equal pictures drown in bf16 rounding.
+        with torch.autocast(a.device.type, enabled=False):
+            total = a.new_zeros(a.shape[0], dtype=torch.float32)
+            for x, head in zip(self.activations(torch.cat((a, b))), self.lin, strict=True):
+                unit_a, unit_b = _unit(x).chunk(2)
+                total = total + head((unit_a - unit_b).square())
         return total
 
     def activations(self, pictures: Tensor) -> list[Tensor]:
@@ -182,7 +184,6 @@ class LPIPS(nn.Module):
             float32 (B, C, h, w) each, with 64, 192, 384, 256 and 256 channels.
         """
         found = []
-        # fp32 even under autocast: distances of near-equal pictures drown in bf16 rounding.
         with torch.autocast(pictures.device.type, enabled=False):
             x = (pictures.float() - self.shift) / self.scale
             for index, conv in enumerate(self.features):

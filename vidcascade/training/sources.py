@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,16 +73,21 @@ class WorldSource:
         self.captions, self.seed = stage.training.captions, seed
         self.covers = stage.training.subject_weight > 0
         self.emphasis = stage.training.emphasis
-        kinds = {kind: spec.world.names(kind) for kind in _EMPHASISED}
-        if unknown := sorted(set(self.emphasis) - {name for k in kinds.values() for name in k}):
+        names = {kind: set(spec.world.names(kind)) for kind in _EMPHASISED}
+        if unknown := sorted(set(self.emphasis) - set().union(*names.values())):
             raise UsageError(
                 f"The world of {spec.name} has no subject, solid, motion or background "
                 f"{unknown[0]!r} to emphasise."
             )
-        # The largest product of shares that a description can have.
-        subjects = (*kinds["subjects"], *kinds["solids"])
-        named = (subjects, kinds["motions"], kinds["backgrounds"])
-        self.most = math.prod(self._share(names) for names in named)
+        share = spec.world.solid_share if self.world.has_stickers else 1.0
+        names["subjects"] = names["subjects"] if share < 1 else set()
+        names["solids"] = names["solids"] if share > 0 else set()
+        if idle := sorted(set(self.emphasis) - set().union(*names.values())):
+            warnings.warn(
+                f"stages.{stage.name}: {idle[0]!r} is emphasised and never drawn in this world",
+                SpecWarning,
+                stacklevel=2,
+            )
 
     def draw(
         self, number: int, size: int, times: Sequence[float], rng: np.random.Generator
@@ -102,18 +106,23 @@ class WorldSource:
         Not the one after it: what is emphasised would come in rows of the same caption.
         """
         split = self.world.training_split
+        most = max(1.0, *self.emphasis.values()) if self.emphasis else 1.0
         rng = np.random.default_rng((self.seed, number, 3))
         while True:
             described = self.world.describe(self.seed * 1_000_003 + number % self.captions, split)
-            subjects = [name for name, _, _ in described.subjects]
-            shown = (subjects, described.motions, [described.background])
-            if rng.random() * self.most < math.prod(self._share(names) for names in shown):
+            if rng.random() * most < self._share(described):
                 return described
             number = int(rng.integers(self.captions))
 
-    def _share(self, names: Sequence[str]) -> float:
-        """That of the most emphasised of these."""
-        return max((self.emphasis.get(name, 1.0) for name in names), default=1.0)
+    def _share(self, described: Description) -> float:
+        """How often a description is taken: by the most and the least emphasised thing in it.
+
+        (By the product of all, the rare clip that shows three of them would reject most others.)
+        """
+        subjects = [name for name, _, _ in described.subjects]
+        names = (*subjects, *described.motions, described.background)
+        shares = [self.emphasis.get(name, 1.0) for name in names]
+        return max(1.0, *shares) * min(1.0, *shares)
 
 
 class FolderSource:
