@@ -8,6 +8,7 @@ the same descriptions. See ``benchmarks/README.md``.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections import Counter
@@ -197,6 +198,7 @@ def get_recogniser(
         "drawing": DRAWING,
         "lessons": asdict(lessons),
     }
+    about = json.loads(json.dumps(about))  # as it comes back from a file
     if path.is_file():
         known, was = Recogniser.load(path)
         if was == about:

@@ -220,10 +220,29 @@ def test_labels_and_damage() -> None:
     torch.manual_seed(0)
     frames, masks = torch.zeros(4, 3, 64, 64), torch.zeros(4, 32, 32)
     frames[..., 24:40, 24:40], masks[..., 12:20, 12:20] = 1.0, 1.0
-    damaged, moved = disturb(frames, masks)
+    damaged, moved = disturb(frames, masks, Lessons())
     assert damaged.shape == frames.shape
     assert damaged.abs().max() <= 1
     assert moved.sum() == masks.sum()
     # Picture and outline move together.
     bright = torch.nn.functional.avg_pool2d(damaged.mean(1, keepdim=True), 2)[:, 0]
     assert (bright[moved > 0].mean() - bright[moved == 0].mean()) > 0.4
+
+
+def test_colours_are_made_stronger_and_weaker_as_the_lessons_say() -> None:
+    frames = torch.zeros(64, 3, 64, 64)
+    frames[:, 0], frames[:, 2] = 0.3, -0.1
+    masks = torch.zeros(64, 32, 32)
+
+    def chroma(lessons: Lessons) -> torch.Tensor:
+        torch.manual_seed(0)
+        mean = disturb(frames, masks, lessons)[0].mean((2, 3))
+        return mean[:, 0] - mean[:, 2]
+
+    plain = chroma(Lessons(contrast=(1.0, 1.0), saturation=(1.0, 1.0)))
+    strong = chroma(Lessons(contrast=(1.0, 1.0), saturation=(1.5, 1.5)))
+    assert plain.mean() == pytest.approx(0.4, abs=0.03)  # but for the tint
+    torch.testing.assert_close(strong - plain, torch.full((64,), 0.2), atol=0.01, rtol=0)
+    varied = chroma(Lessons()) - plain
+    assert varied.min() < -0.05
+    assert varied.max() > 0.3

@@ -1,8 +1,8 @@
 """Teaching the recogniser on rendered frames, in minutes on a CPU.
 
 It sees what the world draws and never what a generator makes, so that it can judge one. Frames are
-blurred, shifted, made noisy and faded at random, so that it learns what things look like rather
-than how the renderer draws them.
+blurred, shifted, made noisy, faded and made gaudy at random, so that it learns what things look
+like rather than how the renderer draws them.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class Lessons:
         each: frames of each.
         steps, batch, rate: of AdamW with a cosine schedule.
         seed: of everything random.
+        contrast, saturation: least and most of what frames are multiplied by. Guidance and
+            distillation make colours stronger than the world's, which must not name a subject.
     """
 
     scenes: int = 6000
@@ -40,6 +42,8 @@ class Lessons:
     batch: int = 48
     rate: float = 3e-3
     seed: int = 4242
+    contrast: tuple[float, float] = (0.8, 1.4)
+    saturation: tuple[float, float] = (0.8, 1.6)
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,9 @@ def _train(
     naming = nn.CrossEntropyLoss(label_smoothing=0.05)
     for step in range(lessons.steps):
         rows = torch.randint(len(pool.subjects), (lessons.batch,))
-        frames, masks = disturb(pool.frames[rows].float() / 127.5 - 1, pool.masks[rows] / 255.0)
+        frames, masks = disturb(
+            pool.frames[rows].float() / 127.5 - 1, pool.masks[rows] / 255.0, lessons
+        )
         subject, background, outline = network(frames.to(memory_format=torch.channels_last))
         loss = naming(subject, pool.subjects[rows]) + naming(background, pool.backgrounds[rows])
         loss = loss + 2 * F.binary_cross_entropy_with_logits(outline, masks)
@@ -147,12 +153,13 @@ def _train(
             report(f"teaching (loss {loss.item():.2f})", step + 1, lessons.steps)
 
 
-def disturb(frames: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+def disturb(frames: Tensor, masks: Tensor, lessons: Lessons) -> tuple[Tensor, Tensor]:
     """Light random damage, drawn from torch's global generator.
 
     Args:
         frames: (N, 3, 64, 64) in [-1, 1].
         masks: (N, 32, 32) in [0, 1]; shifted along with the frames.
+        lessons: how strong colours may become.
     """
     count = len(frames)
     # Shifts by a whole pixel of the mask, the edge repeated.
@@ -163,7 +170,9 @@ def disturb(frames: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     sigma = float(torch.rand(()) * 1.5 + 0.5)
     share = torch.rand(count, 1, 1, 1)
     frames = torch.lerp(frames, _blur(frames, sigma), share)
-    contrast = 0.8 + 0.35 * torch.rand(count, 1, 1, 1)
+    contrast = torch.empty(count, 1, 1, 1).uniform_(*lessons.contrast)
+    saturation = torch.empty(count, 1, 1, 1).uniform_(*lessons.saturation)
+    frames = torch.lerp(frames.mean(1, keepdim=True), frames, saturation)
     tint = 0.12 * (torch.rand(count, 3, 1, 1) - 0.5) + 0.12 * (torch.rand(count, 1, 1, 1) - 0.5)
     noise = 0.12 * torch.rand(count, 1, 1, 1) * torch.randn_like(frames)
     return (frames * contrast + tint + noise).clamp(-1, 1), masks
