@@ -38,12 +38,12 @@ class Lessons:
 
     scenes: int = 6000
     each: int = 2
-    steps: int = 1000
+    steps: int = 2500
     batch: int = 48
     rate: float = 3e-3
     seed: int = 4242
-    contrast: tuple[float, float] = (0.8, 1.4)
-    saturation: tuple[float, float] = (0.8, 1.6)
+    contrast: tuple[float, float] = (0.8, 1.3)
+    saturation: tuple[float, float] = (0.8, 1.5)
 
 
 @dataclass(frozen=True)
