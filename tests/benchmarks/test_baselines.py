@@ -130,7 +130,7 @@ def test_the_training_script_takes_any_of_them(tmp_path: Path) -> None:
     names = {}
     for arm in ARMS:
         args = argparse.Namespace(
-            spec=str(arm.file), out=tmp_path, only=None, clips=None, **minutes
+            spec=str(arm.file), out=tmp_path, only=None, clips=None, lpips=None, **minutes
         )
         plan = script.Plan(args)
         names[arm.name] = [phase.name for phase in plan.phases()]
