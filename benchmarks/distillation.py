@@ -269,6 +269,7 @@ def plot(points: list[Point], path: Path) -> None:
     """Adherence and sharpness against seconds, teacher and students in one picture."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -286,10 +287,13 @@ def plot(points: list[Point], path: Path) -> None:
             left.annotate(str(p.steps), (x, y), textcoords="offset points", xytext=(4, 4))
     for axes, what in ((left, "everything recognised, %"), (right, "sharpness, levels a pixel")):
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("seconds of the base for a clip")
         axes.set_ylabel(what)
         axes.grid(alpha=0.3)
-    left.set_ylim(0, 100)
+    left.set_ylim(0, 105)
     left.legend()
     figure.savefig(path, dpi=110)
 
