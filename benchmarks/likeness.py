@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from benchmarks.adherence import HELD_OUT, add_lessons, get_recogniser
 from benchmarks.common import RESULTS, Table, in_one_sentence, named_paths, save_result
-from benchmarks.distillation import LPIPS_WEIGHTS
 from benchmarks.prompts import Prompt, world_prompts
+from benchmarks.stages import LPIPS_WEIGHTS
 from vidcascade.cascade.frames import CascadeOutput, to_output
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of
