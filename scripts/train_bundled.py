@@ -29,6 +29,16 @@ BUDGETS = {
     "space": 30.0, "base": 150.0, "bridge": 40.0, "refiner": 25.0,
     "bridge-own": 30.0, "refiner-own": 25.0, "distil": 45.0,
 }  # fmt: skip
+# On a GPU batches are larger, rates higher, and each clip is shown at several noise levels, since
+# clips are drawn on the CPU.
+ON_GPU: dict[str, dict[str, str]] = {
+    "space": {"batch": "512", "repeats": "4", "muon_lr": "0.015", "adam_lr": "2.0e-3"},
+    "base": {"batch": "128", "repeats": "4", "muon_lr": "0.012", "adam_lr": "2.0e-3"},
+    "consistency": {"batch": "64", "repeats": "2"},
+    "matching": {"batch": "48"},
+}
+# Shorter trainings end before compiling pays: on an H100 it had not ended after two minutes.
+COMPILE_FROM = 10.0
 # Appearance is learnt on single frames, twenty times cheaper than clips (model card).
 SPACE = {
     "muon_lr": "0.01", "adam_lr": "1.0e-3", "warmup": "50", "shift": "2.0", "sigma_std": "1.0",
@@ -80,6 +90,7 @@ class Plan:
         from vidcascade.cascade.spec import CascadeSpec
 
         self.args, self.out = args, args.out
+        self.device = _device()
         self.spec = CascadeSpec.load(args.spec)
         self.stages = [stage.name for stage in self.spec.stages]
         if unknown := set(self.stages) - set(BUDGETS):
@@ -154,7 +165,7 @@ class Plan:
 
     def _claim(self) -> None:
         """A folder belongs to one set of settings: what is done was done with them."""
-        given = {"spec": self.args.spec, "minutes": dict(self.budgets)}
+        given = {"spec": self.args.spec, "minutes": dict(self.budgets), "device": self.device}
         settings = json.dumps(given | ({"clips": self.clips} if self.clips else {}))
         file = self.out / "settings.json"
         if file.exists() and file.read_text(encoding="utf-8") != settings:
@@ -176,18 +187,17 @@ class Plan:
     ) -> None:
         minutes = str(self.budgets[name])
         command = ["train", stage, "--spec", self.args.spec, "--out", str(self.out / name)]
-        command += ["--budget-minutes", minutes, "--sheet-every", "1000"]
-        command += ["--workers", str(self.args.workers)]
-        if self.args.compile:
+        command += ["--budget-minutes", minutes, *self._pace()]
+        if self.args.compile and self.budgets[name] >= COMPILE_FROM:
             command.append("--compile")
-        if batch is not None:
-            command += ["--batch", str(batch)]
+        recipe = {**(recipe or {}), **self._for_gpu(name)}
+        if batch is not None and "batch" not in recipe:
+            recipe["batch"] = str(batch)
         if frames is not None:
             command += ["--frames", str(frames)]
         if init is not None:
             command += ["--init", str(self._network(init, stage))]
-        for key, value in (recipe or {}).items():
-            command += ["--set", f"{key}={value}"]
+        command += _sets(recipe)
         if stage == self.stages[0]:
             command += self.clips
         for folder in previous:
@@ -195,6 +205,16 @@ class Plan:
         if previous:
             command += ["--previous-share", OWN_SHARE, "--keep", OWN_KEEP]
         self._python("-m", "vidcascade", *command)
+
+    def _pace(self) -> list[str]:
+        """How often a training draws and saves; a GPU takes a thousand steps in a minute."""
+        often = ["--sheet-every", "1000"]
+        if self.device == "cuda":
+            often = ["--sheet-every", "2000", "--save-every", "1000", "--log-every", "50"]
+        return [*often, "--workers", str(self.args.workers)]
+
+    def _for_gpu(self, name: str) -> dict[str, str]:
+        return ON_GPU.get(name, {}) if self.device == "cuda" else {}
 
     def _emphasis(self) -> dict[str, str]:
         """The base's setting, of motions that the spec's world has, unless the spec has its own."""
@@ -256,10 +276,10 @@ class Plan:
         for method, share in DISTILLING.items():
             out = self.out / method
             command = ["distil", "base", "--spec", self.args.spec, "--weights", str(self.weights)]
-            command += ["--method", method, "--out", str(out), "--sheet-every", "1000"]
-            command += ["--budget-minutes", str(self.budgets["distil"] * share)]
-            command += ["--workers", str(self.args.workers), *self.clips]
-            if self.args.compile:
+            minutes = self.budgets["distil"] * share
+            command += ["--method", method, "--out", str(out), *self._pace(), *self.clips]
+            command += ["--budget-minutes", str(minutes), *_sets(self._for_gpu(method))]
+            if self.args.compile and minutes >= COMPILE_FROM:
                 command.append("--compile")
             if student is not None:
                 command += ["--init", str(student), *MATCHING]
@@ -283,19 +303,22 @@ class Plan:
 
     def _history(self) -> None:
         """What the trainings took, from their logs."""
-        runs = {"space": ("base", 64), **{name: (name, None) for name in self.stages}}
+        runs: dict[str, tuple[str, int | None]] = {"space": ("base", 64)}
+        runs |= {name: (name, None) for name in self.stages}
         for stage, name in self.owns.items():
             runs[name] = (stage, OWN[self.spec.stage(stage).kind][0])
         command = ["-m", "benchmarks.training.history", "--results", str(self.results)]
         for name, (stage, batch) in runs.items():
             if self.budgets[name] > 0:
-                size = batch or self.spec.stage(stage).training.batch
+                size = int(self._for_gpu(name).get("batch", 0)) or batch
+                size = size or self.spec.stage(stage).training.batch
                 command += ["--run", f"{name}={self.out / name / stage}:{size}"]
         student = self.spec.stages[0].student
         if student is not None and self.budgets["distil"] > 0:
             for method in DISTILLING:
                 place = self.out / method / "base"
-                command += ["--run", f"student, {method}={place}:{student.training.batch}"]
+                size = int(self._for_gpu(method).get("batch", 0)) or student.training.batch
+                command += ["--run", f"student, {method}={place}:{size}"]
         self._python(*command)
 
     def _report(self) -> None:
@@ -309,6 +332,17 @@ class Plan:
     def _python(self, *arguments: str) -> None:
         # From the project's folder, so that benchmarks and scripts are found.
         subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, env=os.environ.copy())
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _sets(recipe: Mapping[str, str]) -> list[str]:
+    """The recipe as options."""
+    return [part for key, value in recipe.items() for part in ("--set", f"{key}={value}")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from tests.benchmarks.loading import load_script
 from tests.training import conftest as training
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.cli.train import read_settings
 
-main = load_script("train_bundled").main
+script = load_script("train_bundled")
+main = script.main
 PHASES = (
     "space", "base", "bridge", "refiner", "bridge-own", "refiner-own", "assemble", "distil",
     "history", "report",
@@ -117,3 +120,31 @@ def test_it_can_be_asked_what_it_does() -> None:
         cwd=Path(__file__).parents[1], check=True,
     )  # fmt: skip
     assert "--refiner-minutes" in shown.stdout
+
+
+def test_recipes_for_a_gpu_fit_the_spec_that_is_meant_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "_device", lambda: "cuda")
+    commands: list[list[str]] = []
+    monkeypatch.setattr(script.Plan, "_python", lambda self, *words: commands.append([*words]))
+    minutes = ["--bridge-own-minutes", "0", "--refiner-own-minutes", "0", "--base-minutes", "9"]
+    minutes += ["--space-minutes", "9", "--distil-minutes", "40"]
+    arguments = ["--out", str(tmp_path), "--spec", "stickers150", "--compile", *minutes]
+    only = [word for name in ("space", "base", "distil") for word in ("--only", name)]
+    assert main([*arguments, *only]) == 0
+    trained = [words for words in commands if {"train", "distil"} & {*words}]
+    assert len(trained) == 4
+    for words in trained:
+        changes = read_settings([b for a, b in pairwise(words) if a == "--set"])
+        spec = CascadeSpec.load("stickers150")
+        if "distil" in words:
+            changed = spec.with_student_recipe("base", **changes).stages[0].student
+            assert changed is not None
+            recipe = changed.training
+        else:
+            recipe = spec.with_recipe("base", **changes).stages[0].training
+        assert recipe.batch >= 48
+        # The others are too short for compiling to pay.
+        assert ("--compile" in words) == ("distil" in words)
+        assert words[words.index("--save-every") + 1] == "1000"

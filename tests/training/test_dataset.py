@@ -194,3 +194,14 @@ def test_emphasis_shows_some_things_more_often_and_stays_a_pure_function() -> No
         shown(emphasis={"dance": 2.0})
     with pytest.raises(UsageError, match=r"emphasis must be from 0\.01"):
         shown(emphasis={"spin": 0.0})
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_examples_are_repeated_in_a_row(stage: str) -> None:
+    spec = tiny(stage, augmentation=(0.0, 0.5), subject_weight=1.0)
+    part = spec.stage(stage)
+    data = StageDataset(spec, part, WorldSource(spec, part, 3), 2, keep_previous=stage != "base")
+    pair = [data[0], data[1]]
+    batch = collate(pair)
+    assert batch.repeated(1) is batch
+    assert_equal(batch.repeated(3), collate([pair[0]] * 3 + [pair[1]] * 3))

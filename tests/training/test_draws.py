@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,3 +30,15 @@ def test_a_part_goes_on_with_its_own_streams() -> None:
     whole.part([1]).normal(4)
     other.normal(4)
     assert torch.equal(whole.part([1]).uniform(), other.uniform()[1:2])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_noise_on_a_gpu_belongs_to_its_example_too() -> None:
+    together, last = Draws.of(3, range(4), "cuda"), Draws.of(3, [3], "cuda")
+    noise = together.normal(8, 9)
+    assert noise.device.type == "cuda"
+    assert torch.equal(noise[-1:], last.normal(8, 9))
+    assert not torch.equal(noise[0], noise[1])
+    # Single numbers, which the host reads, stay there.
+    assert together.uniform().device.type == "cpu"
+    assert together.part([0]).device == together.device

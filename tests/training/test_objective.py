@@ -132,3 +132,15 @@ def test_captions_are_encoded_once_and_alone() -> None:
     torch.testing.assert_close(states[0, : exact.shape[1]], exact[0], atol=2e-3, rtol=2e-3)
     cache.encoder = None  # type: ignore[assignment]
     assert torch.equal(cache(captions)[0], states)
+
+
+def test_captions_can_be_padded_to_few_lengths() -> None:
+    encoder = build_text_encoder("minilm", 48)
+    plain, padded = TextCache(encoder), TextCache(encoder, 8)
+    captions = ["a red ball", "a small blue cube that swings over a meadow"]
+    states, mask = plain(captions)
+    more, there = padded(captions)
+    assert more.shape[1] % 8 == 0
+    assert there.sum() == mask.sum()
+    assert torch.equal(more[:, : states.shape[1]], states)
+    assert not more[:, states.shape[1] :].any()

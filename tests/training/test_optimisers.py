@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.training.conftest import tiny
 from vidcascade.cascade.registry import make_stage
+from vidcascade.training import muon
 from vidcascade.training.muon import GramMuon, orthogonalise
 from vidcascade.training.optimisers import build_optimisers, scheduled_rate
 
@@ -97,3 +100,43 @@ def test_the_rate_rises_holds_and_falls(total: int, warmup: int, place: float) -
     assert scheduled_rate(step, total, warmup, progress=0.99) <= 0.05 + 1e-9
     assert scheduled_rate(step, total, 0, progress=0.9) <= 0.5 + 1e-9
     assert scheduled_rate(step, total, warmup, progress=place / 2) == rate
+
+
+@pytest.mark.parametrize("shape", [(16, 144), (144, 16)])
+def test_matrices_are_orthogonalised_together_as_they_are_alone(shape: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    # Of very different sizes: each is scaled by its own norm.
+    scales = torch.tensor([1e-3, 1.0, 50.0])[:, None, None]
+    stacked = torch.randn(3, *shape, generator=generator) * scales
+    together = orthogonalise(stacked, (3.4445, -4.775, 2.0315), 5)
+    for matrix, found in zip(stacked, together, strict=True):
+        torch.testing.assert_close(found, orthogonalise(matrix, (3.4445, -4.775, 2.0315), 5))
+
+
+def test_every_matrix_gets_its_own_update_from_a_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(2)
+    shapes = [(8, 24), (8, 24), (12, 12), (8, 24)]
+    starts = [torch.randn(shape, generator=generator) for shape in shapes]
+    gradients = [torch.randn(shape, generator=generator) for shape in shapes]
+
+    def stepped() -> list[torch.Tensor]:
+        parameters = [torch.nn.Parameter(start.clone()) for start in starts]
+        optimiser = GramMuon(parameters, lr=0.1)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient.clone()
+        optimiser.step()
+        return [parameter.detach() for parameter in parameters]
+
+    alone = stepped()
+    counted: list[torch.Size] = []
+    plain = muon.orthogonalise
+
+    def counting(matrix: torch.Tensor, *rest: Any) -> torch.Tensor:
+        counted.append(matrix.shape)
+        return plain(matrix, *rest)
+
+    monkeypatch.setattr(muon, "stacks_pay", lambda device: True)
+    monkeypatch.setattr(muon, "orthogonalise", counting)
+    for one, other in zip(alone, stepped(), strict=True):
+        torch.testing.assert_close(one, other)
+    assert sorted(counted) == [(3, 8, 24), (12, 12)]

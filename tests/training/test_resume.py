@@ -13,8 +13,10 @@ from safetensors.torch import load_file
 
 from tests.training.conftest import STAGES, tiny
 from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.training.logs import Progress
+from vidcascade.training.sources import Drawn, WorldSource
 from vidcascade.training.trainer import RunSettings, train_stage
 
 
@@ -103,3 +105,34 @@ def tensorboard_steps(out: Path) -> list[int]:
     events = EventAccumulator(str(out / "tensorboard"))
     events.Reload()
     return [event.step for event in events.Scalars("loss/all")]
+
+
+def test_a_clip_shown_several_times_is_noised_anew_each_time(tmp_path: Path) -> None:
+    plain = tiny("base", steps=2, batch=4)
+    spec = tiny("base", steps=2, batch=4, repeats=2)
+    drawn: list[int] = []
+
+    class Counting(WorldSource):
+        def draw(self, number: int, *rest: Any) -> Drawn:
+            drawn.append(number)
+            return super().draw(number, *rest)
+
+    source = Counting(spec, spec.stage("base"))
+    train_stage(
+        spec, "base", RunSettings(tmp_path / "twice", workers=0, log_every=1), source=source
+    )
+    # Two clips for four examples, and others in the next step.
+    assert drawn == [0, 1, 2, 3]
+    run(plain, "base", tmp_path / "once")
+    # The noise levels are those of four examples, two of each clip's.
+    twice, once = losses(tmp_path / "twice"), losses(tmp_path / "once")
+    nan = [[cell == "nan" for cell in row] for row in once]
+    assert [[cell == "nan" for cell in row] for row in twice] == nan
+    assert twice != once
+    run(spec, "base", tmp_path / "again")
+    assert losses(tmp_path / "again") == twice
+
+
+def test_a_batch_that_repeats_do_not_divide_is_refused() -> None:
+    with pytest.raises(UsageError, match="multiple of repeats"):
+        tiny("base", batch=6, repeats=4)

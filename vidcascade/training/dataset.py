@@ -60,6 +60,27 @@ class Example:
             self.corner,
         )
 
+    def repeated(self, times: int) -> Example:
+        """Every example so many times in a row."""
+        if times == 1:
+            return self
+
+        def again(part: Tensor | None) -> Tensor | None:
+            return None if part is None else part.repeat_interleave(times, 0)
+
+        rows = [k for k in range(len(self.captions)) for _ in range(times)]
+        givens = None if self.given is None else [self.given.part(slice(k, k + 1)) for k in rows]
+        return Example(
+            self.target.repeat_interleave(times, 0),
+            again(self.weight),
+            self.positions.repeat_interleave(times, 0),
+            [self.captions[k] for k in rows],
+            None if givens is None else Conditioning.stack(givens),
+            self.augmentation.repeat_interleave(times, 0),
+            again(self.previous),
+            again(self.corner),
+        )
+
 
 class StageDataset(Dataset[Example]):
     """Examples of one stage, from any source of clips.

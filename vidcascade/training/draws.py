@@ -20,28 +20,40 @@ class Draws:
 
     Args:
         generators: CPU generators, one for each example.
+        device: where noise is drawn. A GPU draws a batch of clips in the time in which a CPU core
+            draws one clip; its numbers are others than a CPU's.
     """
 
-    def __init__(self, generators: Sequence[torch.Generator]) -> None:
+    def __init__(
+        self, generators: Sequence[torch.Generator], device: torch.device | str = "cpu"
+    ) -> None:
         self.generators = list(generators)
+        self.device = torch.device(device)
 
     @classmethod
-    def of(cls, seed: int, numbers: Sequence[int]) -> Draws:
+    def of(cls, seed: int, numbers: Sequence[int], device: torch.device | str = "cpu") -> Draws:
         """Fresh streams of the examples with these numbers."""
         out = []
         for number in numbers:
             low, high = np.random.SeedSequence((seed, number, _PURPOSE)).generate_state(2)
             out.append(torch.Generator().manual_seed(int(high) << 31 ^ int(low)))
-        return cls(out)
+        return cls(out, device)
 
     def part(self, rows: Sequence[int]) -> Draws:
         """The same streams, of some examples."""
-        return Draws([self.generators[k] for k in rows])
+        return Draws([self.generators[k] for k in rows], self.device)
 
     def uniform(self) -> Tensor:
         """One number in [0, 1) for each example, (B,)."""
         return torch.cat([torch.rand(1, generator=g) for g in self.generators])
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal, (B, *shape)."""
-        return torch.stack([torch.randn(shape, generator=g) for g in self.generators])
+        """Standard normal, (B, *shape): noise on the device, single numbers on the CPU."""
+        if self.device.type != "cuda" or not shape:
+            return torch.stack([torch.randn(shape, generator=g) for g in self.generators])
+        out = torch.empty((len(self.generators), *shape), device=self.device)
+        there = torch.Generator(self.device)
+        for row, own in zip(out, self.generators, strict=True):
+            there.manual_seed(int(torch.randint(2**62, (), generator=own)))
+            row.normal_(generator=there)
+        return out

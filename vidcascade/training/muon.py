@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vidcascade.training.sharding import own_part, whole
 
@@ -30,6 +30,7 @@ class GramMuon(torch.optim.Muon):
                 loss = closure()
         for group in self.param_groups:
             lr, momentum = group["lr"], group["momentum"]
+            updates: dict[nn.Parameter, Tensor] = {}
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
@@ -40,9 +41,9 @@ class GramMuon(torch.optim.Muon):
                 buffer.lerp_(parameter.grad, 1 - momentum)
                 update = parameter.grad.lerp(buffer, momentum) if group["nesterov"] else buffer
                 # The singular values are of the whole matrix: every process works on all of it.
-                update = orthogonalise(
-                    whole(update), group["ns_coefficients"], group["ns_steps"], group["eps"]
-                )
+                updates[parameter] = whole(update)
+            settings = group["ns_coefficients"], group["ns_steps"], group["eps"]
+            for parameter, update in _orthogonal(updates, *settings):
                 rows, columns = parameter.shape
                 parameter.mul_(1 - lr * group["weight_decay"])
                 size = -lr * math.sqrt(max(1.0, rows / columns))
@@ -50,24 +51,50 @@ class GramMuon(torch.optim.Muon):
         return loss
 
 
+def _orthogonal(
+    updates: Mapping[nn.Parameter, Tensor], *settings: Any
+) -> Iterator[tuple[nn.Parameter, Tensor]]:
+    """Every parameter with its orthogonalised update; on a GPU those of one shape together.
+
+    A GPU starts a product of many small matrices as fast as that of one, and a network has many
+    matrices of few shapes.
+    """
+    together: dict[Any, list[nn.Parameter]] = {}
+    for number, (parameter, update) in enumerate(updates.items()):
+        key = update.shape if stacks_pay(update.device) else number
+        together.setdefault(key, []).append(parameter)
+    for parameters in together.values():
+        if len(parameters) == 1:
+            yield parameters[0], orthogonalise(updates[parameters[0]], *settings)
+            continue
+        stacked = torch.stack([updates[parameter] for parameter in parameters])
+        yield from zip(parameters, orthogonalise(stacked, *settings), strict=True)
+
+
+def stacks_pay(device: torch.device) -> bool:
+    """Whether products of many small matrices are faster together."""
+    return device.type == "cuda"
+
+
 def orthogonalise(
     matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float = 1e-7
 ) -> Tensor:
-    """Bring all singular values of a matrix (m, n) near 1, roughly within [0.5, 1.5].
+    """Bring all singular values of a matrix (m, n), or of each of (k, m, n), near 1.
 
-    The quintic ``X ← aX + b(XXᵀ)X + c(XXᵀ)²X`` applied ``steps`` times to X = matrix / ‖matrix‖,
-    with X never formed in between: (XXᵀ) and the product of the polynomials commute.
+    Roughly within [0.5, 1.5], by the quintic ``X ← aX + b(XXᵀ)X + c(XXᵀ)²X`` applied ``steps``
+    times to X = matrix / ‖matrix‖, with X never formed in between: (XXᵀ) and the product of the
+    polynomials commute.
     """
     a, b, c = coefficients
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.T if tall else matrix).float()
-    x = x / x.norm().clamp(min=eps)
-    gram = x @ x.T
-    identity = torch.eye(len(gram), device=gram.device)
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    x = (matrix.mT if tall else matrix).float()
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=eps)
+    gram = x @ x.mT
+    identity = torch.eye(gram.shape[-1], device=gram.device)
     total = identity
     for _ in range(steps):
         polynomial = a * identity + b * gram + c * (gram @ gram)
         total = polynomial @ total
         gram = polynomial @ gram @ polynomial
     out = total @ x
-    return (out.T if tall else out).to(matrix.dtype)
+    return (out.mT if tall else out).to(matrix.dtype)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from vidcascade.cascade.stage import Stage
 from vidcascade.diffusion.flow_matching import (
@@ -17,38 +19,53 @@ from vidcascade.nn.text import TextEncoder
 from vidcascade.training.dataset import Example
 from vidcascade.training.draws import Draws
 
-_MAX_CAPTIONS = 20_000  # about 0.5 GB of MiniLM's states
+_MAX_CAPTIONS = 65_536  # about 1 GB of MiniLM's states
+# Compiled networks would be compiled anew for captions of another length.
+COMPILED_LENGTH = 32
 
 
 class TextCache:
-    """Token states of captions, each encoded once; ``""`` stands for a dropped caption."""
+    """Token states of captions, each encoded once; ``""`` stands for a dropped caption.
 
-    def __init__(self, encoder: TextEncoder) -> None:
-        self.encoder = encoder
+    Args:
+        encoder: of the captions.
+        multiple: states are padded to a multiple of so many tokens.
+    """
+
+    def __init__(self, encoder: TextEncoder, multiple: int = 1) -> None:
+        self.encoder, self.multiple = encoder, multiple
         self._states: dict[str, Tensor] = {}
 
     def __call__(self, captions: list[str]) -> tuple[Tensor, Tensor]:
-        """Captions → states (B, L, D) float32 and mask (B, L), padded to the longest."""
-        rows = [self._row(caption) for caption in captions]
-        longest = max(len(row) for row in rows)
-        out = torch.zeros(len(rows), longest, rows[0].shape[1])
-        mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-        for i, row in enumerate(rows):
-            out[i, : len(row)] = row.float()
-            mask[i, : len(row)] = True
+        """Captions → states (B, L, D) float32 and mask (B, L), L that of the longest, padded."""
+        rows = self._rows(captions)
+        lengths = torch.tensor([len(row) for row in rows])
+        longest = -(-int(lengths.max()) // self.multiple) * self.multiple
+        out = pad_sequence(rows, batch_first=True).float()
+        out = F.pad(out, (0, 0, 0, longest - out.shape[1]))
+        mask = torch.arange(longest) < lengths[:, None]
         return out, mask
 
-    def _row(self, caption: str) -> Tensor:
-        found = self._states.get(caption)
-        if found is None:
-            # Alone, although together would be faster: the last bits depend on the company, and a
-            # resumed run, whose cache is empty, would not repeat an uninterrupted one.
-            states, mask = self.encoder.encode([caption])
-            found = states[0, mask[0]].half().cpu()
-            while len(self._states) >= _MAX_CAPTIONS:
-                del self._states[next(iter(self._states))]
-            self._states[caption] = found
-        return found
+    def _rows(self, captions: list[str]) -> list[Tensor]:
+        new = list(dict.fromkeys(c for c in captions if c not in self._states))
+        for part in self._together(new) if new else []:
+            states, mask = self.encoder.encode(part)
+            for caption, row, there in zip(part, states.half().cpu(), mask.cpu(), strict=True):
+                self._states[caption] = row[there].clone()
+        rows = [self._states[caption] for caption in captions]
+        while len(self._states) > _MAX_CAPTIONS:
+            del self._states[next(iter(self._states))]
+        return rows
+
+    def _together(self, captions: list[str]) -> list[list[str]]:
+        """What is encoded at once: on a GPU, which repeats nothing to the last bit, all of it.
+
+        On a CPU each alone, although together would be faster: the last bits depend on the company,
+        and a resumed run, whose cache is empty, would not repeat an uninterrupted one.
+        """
+        if self.encoder.device.type != "cpu":
+            return [captions]
+        return [[caption] for caption in captions]
 
 
 def stage_loss(

@@ -120,7 +120,7 @@ class Regenerator:
             draws,
         )
         levels = batch.augmentation[rows].cpu()
-        noise = draws.normal(*made.shape[1:])
+        noise = draws.normal(*made.shape[1:]).to(made.device)
         fresh = self.rule.condition(made, levels, noise)
         height, width = batch.target.shape[-2:]
         device = batch.target.device
@@ -199,7 +199,9 @@ class Regenerator:
         if self.earlier is not None:
             places = self.earlier._previous_positions(positions)
             source = self.earlier.regenerate(source, captions, places, draws)
-        return self.before.condition(source, level, draws.normal(*source.shape[1:]))
+        return self.before.condition(
+            source, level, draws.normal(*source.shape[1:]).to(source.device)
+        )
 
 
 def _whole_timeline(truth: Tensor, positions: Tensor, before: Stage) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,7 @@ from vidcascade.training.draws import Draws
 from vidcascade.training.health import Divergence, Starvation, check_finite
 from vidcascade.training.loading import batches
 from vidcascade.training.logs import NOISE_BINS, Meter, Progress, RunLog
-from vidcascade.training.objective import TextCache, stage_loss, untrained_loss
+from vidcascade.training.objective import COMPILED_LENGTH, TextCache, stage_loss, untrained_loss
 from vidcascade.training.optimisers import build_optimisers, scheduled_rate
 from vidcascade.training.regenerate import Regenerator
 from vidcascade.training.sharding import gathered, prepare, shard, sharding_asked, whole
@@ -152,10 +152,12 @@ class StageRun:
         sharded = sharding_asked()
         self.accelerator = make_accelerator(spec)
         self.ranks, self.rank = self.accelerator.num_processes, self.accelerator.process_index
-        if self.recipe.batch % self.ranks:
+        # Clips of a step; each is the content of ``repeats`` examples.
+        self.clips, rest = divmod(self.recipe.batch, self.recipe.repeats)
+        if rest or self.clips % self.ranks:
             raise UsageError(
-                f"A batch of {self.recipe.batch} cannot be shared by {self.ranks} processes: "
-                "choose a multiple."
+                f"A batch of {self.recipe.batch} cannot be shared by {self.ranks} processes, each "
+                f"clip in it {self.recipe.repeats} times: choose a multiple."
             )
         device = self.accelerator.device
         set_seed(settings.seed)
@@ -163,7 +165,8 @@ class StageRun:
         self.text_width: int | None = None
         if stage.network.text or settings.previous:
             encoder = build_text_encoder(spec.text.encoder, spec.text.max_tokens).to(device)
-            self.text_width, text = encoder.width, TextCache(encoder)
+            self.text_width = encoder.width
+            text = TextCache(encoder, COMPILED_LENGTH if settings.compile else 1)
         self.text = text if stage.network.text else None
         self.network = self.build()
         self.regenerate = None
@@ -181,7 +184,10 @@ class StageRun:
         if sharded:
             shard(self.network, device)
         self.trained = [p for p in self.network.parameters() if p.requires_grad]
-        self.ema = EMAModel(self.trained, decay=self.recipe.ema, use_ema_warmup=True, power=0.75)
+        self.ema = EMAModel(
+            self.trained, decay=self.recipe.ema, use_ema_warmup=True, power=0.75,
+            foreach=device.type == "cuda" and not sharded,
+        )  # fmt: skip
         self.optimisers = build_optimisers(self.network, self.recipe)
         self.rates = [[group["lr"] for group in o.param_groups] for o in self.optimisers]
         self.accelerator.wait_for_everyone()
@@ -197,10 +203,10 @@ class StageRun:
             self.minutes = minutes[0]
         self.begun: float | None = None  # of the loop, by the monotonic clock
         self.saved = self.step or None  # the step of the checkpoint; there is none of step 0
-        count = max(self.recipe.steps - self.step, 0) * self.recipe.batch
+        count = max(self.recipe.steps - self.step, 0) * self.clips
         self.data = StageDataset(
             spec, stage, source or WorldSource(spec, stage, settings.seed), count, settings.seed,
-            self.step * self.recipe.batch, keep_previous=self.regenerate is not None,
+            self.step * self.clips, keep_previous=self.regenerate is not None,
         )  # fmt: skip
 
     def build(self) -> nn.Module:
@@ -271,7 +277,7 @@ class StageRun:
     def loop(self, report: Callable[[Progress], None], sheet: SheetMaker | None) -> None:
         """Train until the steps are done or the time is up."""
         settings = self.settings
-        examples = batches(self.data, self.recipe.batch, settings.workers, self.rank, self.ranks)
+        examples = batches(self.data, self.clips, settings.workers, self.rank, self.ranks)
         hunger = Starvation(settings.workers)
         divergence = Divergence(self.recipe.warmup, settings.out)
         self.begun = begun = time.monotonic()
@@ -297,7 +303,7 @@ class StageRun:
                     sum_up(spent)  # so that the log tells of all the time
                 break
             asked = time.monotonic()
-            batch = next(examples).to(self.accelerator.device)
+            batch = next(examples).to(self.accelerator.device).repeated(self.recipe.repeats)
             meter.waited += time.monotonic() - asked
             factor = scheduled_rate(
                 self.step, self.recipe.steps, self.recipe.warmup,
@@ -332,7 +338,7 @@ class StageRun:
                 group["lr"] = rate * factor
         own = len(batch.captions)
         first = self.step * self.recipe.batch + self.rank * own
-        draws = Draws.of(self.settings.seed, range(first, first + own))
+        draws = Draws.of(self.settings.seed, range(first, first + own), self.accelerator.device)
         with self.accelerator.autocast():
             if self.regenerate is not None:
                 batch = self.regenerate(batch, draws)
