@@ -29,10 +29,9 @@ from benchmarks.prompts import (
     Prompt,
     binding_prompts,
     reworded,
-    size_prompts,
     world_prompts,
 )
-from benchmarks.size_words import side_of, size_table
+from benchmarks.special_words import SPECIAL, special_words
 from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of
@@ -45,7 +44,7 @@ from vidcascade.video import contact_sheet
 
 Clips = list[NDArray[np.uint8]]
 # Seeds of descriptions and samples: far from those that training counts through.
-HELD_OUT, SEEN, BINDING, SIZES = 880_000_000, 890_000_000, 895_000_000, 897_000_000
+HELD_OUT, SEEN, BINDING = 880_000_000, 890_000_000, 895_000_000
 SHEET_CLIPS = 16
 # What every clip has, for tables with a column for each.
 ASKED = ("subject", "motion", "background", "everything")
@@ -75,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--wording", type=int, default=16, help="clips for each wording")
     parser.add_argument("--binding", type=int, default=18, help="clips of coloured solids")
     parser.add_argument("--sizes", type=int, default=18, help="pairs of a small and a large one")
+    parser.add_argument("--cameras", type=int, default=21, help="clips asked for with a camera")
+    parser.add_argument("--pairs", type=int, default=20, help="clips of two subjects")
     parser.add_argument("--batch", type=int, default=4, help="clips sampled together")
     add_lessons(parser)
     parser.add_argument("--run", type=Path, default=Path("runs/adherence"),
@@ -88,9 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def add_lessons(parser: argparse.ArgumentParser) -> None:
     """Options of everything that is judged by a recogniser: how it is taught."""
-    parser.add_argument("--lessons", type=int, default=Lessons.steps,
-                        help="steps that the recogniser is taught for")  # fmt: skip
-    parser.add_argument("--scenes", type=int, default=Lessons.scenes, help="clips it is taught on")
+    parser.add_argument("--lessons", type=int,
+                        help="steps that the recogniser is taught for [by world]")  # fmt: skip
+    parser.add_argument("--scenes", type=int, help="clips it is taught on [likewise]")
 
 
 def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
@@ -101,7 +102,7 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     pipeline.set_progress_bar_config(disable=True)
     began = time.monotonic()
     world = StickerWorld(spec.world)
-    lessons = Lessons(scenes=args.scenes, steps=args.lessons)
+    lessons = Lessons.for_world(world, args.scenes, args.lessons)
     recogniser = get_recogniser(world, args.run, lessons, _duration(pipeline))
     taught = time.monotonic() - began
     stage = spec.stages[0].name if args.stage == "base" else spec.stages[-1].name
@@ -126,16 +127,15 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
         }
         for g in groups
     }  # fmt: skip
-    if args.sizes:
-        prompts = size_prompts(world, args.sizes, SIZES)
-        clips = generate(pipeline, prompts, stage, args.batch, "sizes")
-        sides = [side_of(recogniser, clip) for clip in clips]
-        true_sides = [side_of(recogniser, true_clip(pipeline, world, p, stage)) for p in prompts]
-        tables.append(size_table(sides, true_sides))
-        data["sizes"] = {
-            "generated": [s if s == s else None for s in sides],
-            "truth": [s if s == s else None for s in true_sides],
-        }
+
+    def both(prompts: list[Prompt], name: str) -> tuple[Clips, Clips]:
+        made = generate(pipeline, prompts, stage, args.batch, name)
+        return made, [true_clip(pipeline, world, p, stage) for p in prompts]
+
+    asked = {name: getattr(args, name) for name in SPECIAL}
+    for name, (table, judged) in special_words(recogniser, world, asked, both):
+        tables.append(table)
+        data[name] = judged
     for table in tables:
         table.show()
     seconds = {"teaching": round(taught, 1), "all": round(time.monotonic() - began, 1)}
@@ -144,7 +144,8 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
         name, title = f"{name}_refiner", f"{title} of the whole cascade"
     command = f"python -m benchmarks.adherence --stage {args.stage} --clips {args.clips} "
     command += (
-        f"--seen {args.seen} --wording {args.wording} --binding {args.binding} --sizes {args.sizes}"
+        f"--seen {args.seen} --wording {args.wording} --binding {args.binding} "
+        f"--sizes {args.sizes} --cameras {args.cameras} --pairs {args.pairs}"
     )
     if args.teacher:
         command += " --teacher"
@@ -193,7 +194,8 @@ def get_recogniser(
     """The recogniser of this world and these lessons: from ``folder`` if it is there."""
     path = folder / "recogniser.safetensors"
     about: dict[str, Any] = {
-        "world": world.config.model_dump(mode="json", exclude={"learnt"}),
+        # Lessons show one subject before a camera that stands still.
+        "world": world.config.model_dump(mode="json", exclude={"learnt", "two_subjects", "camera"}),
         "stickers": world.has_stickers,
         "drawing": DRAWING,
         "lessons": asdict(lessons),

@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> None:
     spec = CascadeSpec.load(trained[ARMS[0].name].weights / "spec.yaml")
     world = StickerWorld(spec.world)
     duration = spec.stages[0].frames / spec.fps
-    lessons = Lessons(scenes=args.scenes, steps=args.lessons)
+    lessons = Lessons.for_world(world, args.scenes, args.lessons)
     recogniser = get_recogniser(world, args.out / "recogniser", lessons, duration)
     prompts = world_prompts(world, world.testing_split, args.clips, HELD_OUT)
     found: dict[str, Measured] = {}

@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(f"{args.spec or args.weights} describes no student of {base.name}.")
     students = _students(args.student, folder / base.name / STUDENT_FILE)
     world = StickerWorld(spec.world)
-    lessons = Lessons(scenes=args.scenes, steps=args.lessons)
+    lessons = Lessons.for_world(world, args.scenes, args.lessons)
     recogniser = get_recogniser(world, args.run, lessons, base.frames / spec.fps)
     prompts = world_prompts(world, world.testing_split, args.clips, HELD_OUT)
     distance = LPIPS(args.lpips) if args.lpips.is_file() else None

@@ -76,9 +76,10 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(f"These weights know {args.subject}: choose another --subject.")
     duration = before.spec.stages[0].frames / before.spec.fps
     wider = config.model_copy(update={"subjects": (*config.names("subjects"), args.subject)})
-    lessons = Lessons(scenes=args.scenes, steps=args.lessons)
+    taught = StickerWorld(wider)
+    lessons = Lessons.for_world(taught, args.scenes, args.lessons)
     # Taught on the new subject as well, or it could not tell it.
-    recogniser = get_recogniser(StickerWorld(wider), args.run, lessons, duration)
+    recogniser = get_recogniser(taught, args.run, lessons, duration)
     old = StickerWorld(config)
     alone = StickerWorld(new_world(config, args.subject))
     prompts = {

@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
     assert first.world is not None
     eye = LPIPS(args.lpips)
     world, duration = StickerWorld(first.world), first.stages[0].frames / first.fps
-    lessons = Lessons(scenes=args.scenes, steps=args.lessons)
+    lessons = Lessons.for_world(world, args.scenes, args.lessons)
     recogniser = get_recogniser(world, args.run, lessons, duration)
     prompts = world_prompts(world, world.testing_split, args.clips, HELD_OUT)
     times = [k / first.fps for k in places(first.stages[0].frames)]

@@ -9,7 +9,15 @@ from vidcascade.data.captions import article
 from vidcascade.data.scene import Description
 from vidcascade.data.stickers import Split, StickerWorld
 from vidcascade.data.subjects import SUBJECTS
-from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SIZES, SOLIDS
+from vidcascade.data.words import (
+    BACKGROUNDS,
+    CAMERAS,
+    COLOURS,
+    MOTIONS,
+    RELATIONS,
+    SIZES,
+    SOLIDS,
+)
 from vidcascade.metrics.adherence.motion import MOTIONS as RULED
 
 # Unseen wordings, written for this benchmark: none of them is in the captions' vocabulary
@@ -77,6 +85,9 @@ BACKGROUND_PARAPHRASES: dict[str, str] = {
     "dots": "in front of a pattern of coloured circles",
     "grey": "in front of a bare cement wall",
 }
+
+# What moves with a camera must have detail: on these nothing can be followed.
+FEATURELESS = ("grey", "white", "sunset")
 
 _NOUNS = SUBJECT_PARAPHRASES | SOLID_PARAPHRASES
 WORDINGS = ("first words", "synonyms", "paraphrases")
@@ -181,6 +192,62 @@ def size_prompts(world: StickerWorld, pairs: int, first: int) -> list[Prompt]:
 
     A pair differs in its size word alone: its seed and background are the same.
     """
+    subjects = _subjects(world)
+    backgrounds = world.config.names("backgrounds")
+    prompts = []
+    for k in range(pairs):
+        name, colour = subjects[k % len(subjects)]
+        place = backgrounds[(5 * k) % len(backgrounds)]
+        for size in ("small", "large"):
+            words = f"{article(f'{SIZES[size][0]} {_noun(name, colour)}')} {MOTIONS['still'][0]}"
+            text = f"{words} {BACKGROUNDS[place][0]}"
+            described = Description(((name, colour, size),), ("still",), place, None, False, text)
+            prompts.append(Prompt(text, described, first + k))
+    return prompts
+
+
+def camera_prompts(world: StickerWorld, count: int, first: int) -> list[Prompt]:
+    """Every camera move in turn, and none, over subjects that stand still.
+
+    Only over backgrounds on which a move can be seen.
+    """
+    subjects = _subjects(world)
+    places = [n for n in world.config.names("backgrounds") if n not in FEATURELESS]
+    moves: list[str | None] = [*CAMERAS, None]
+    prompts = []
+    for k in range(count if places else 0):
+        (name, colour), place = subjects[(5 * k) % len(subjects)], places[(3 * k) % len(places)]
+        camera = moves[k % len(moves)]
+        words = f"{article(_noun(name, colour))} {MOTIONS['still'][0]} {BACKGROUNDS[place][0]}"
+        text = words if camera is None else f"{words}, {CAMERAS[camera][0]}"
+        described = Description(((name, colour, None),), ("still",), place, camera, False, text)
+        prompts.append(Prompt(text, described, first + k))
+    return prompts
+
+
+def pair_prompts(world: StickerWorld, count: int, first: int) -> list[Prompt]:
+    """Two different subjects beside and above each other by turns, standing still."""
+    subjects = _subjects(world)
+    backgrounds = world.config.names("backgrounds")
+    prompts = []
+    for k in range(count if len(subjects) > 1 else 0):
+        a = (7 * k) % len(subjects)
+        b = (a + 1 + (5 * k) % (len(subjects) - 1)) % len(subjects)
+        place, relation = backgrounds[(5 * k) % len(backgrounds)], tuple(RELATIONS)[k % 2]
+        both = RELATIONS[relation][0].format(
+            a=article(_noun(*subjects[a])), b=article(_noun(*subjects[b]))
+        )
+        text = f"{both}, both {MOTIONS['still'][0]} {BACKGROUNDS[place][0]}"
+        described = Description(
+            ((*subjects[a], None), (*subjects[b], None)),
+            ("still", "still"), place, None, False, text, relation,
+        )  # fmt: skip
+        prompts.append(Prompt(text, described, first + k))
+    return prompts
+
+
+def _subjects(world: StickerWorld) -> list[tuple[str, str | None]]:
+    """The world's stickers, and each solid in a colour of its own."""
     config = world.config
     subjects: list[tuple[str, str | None]] = []
     if config.solid_share < 1 and world.has_stickers:
@@ -189,15 +256,8 @@ def size_prompts(world: StickerWorld, pairs: int, first: int) -> list[Prompt]:
         colours = config.names("colours")
         solids = enumerate(config.names("solids"))
         subjects += [(solid, colours[k % len(colours)]) for k, solid in solids]
-    backgrounds = config.names("backgrounds")
-    prompts = []
-    for k in range(pairs):
-        name, colour = subjects[k % len(subjects)]
-        place = backgrounds[(5 * k) % len(backgrounds)]
-        noun = SUBJECTS[name].words[0] if colour is None else f"{colour} {SOLIDS[name][0]}"
-        for size in ("small", "large"):
-            words = f"{article(f'{SIZES[size][0]} {noun}')} {MOTIONS['still'][0]}"
-            text = f"{words} {BACKGROUNDS[place][0]}"
-            described = Description(((name, colour, size),), ("still",), place, None, False, text)
-            prompts.append(Prompt(text, described, first + k))
-    return prompts
+    return subjects
+
+
+def _noun(name: str, colour: str | None) -> str:
+    return SUBJECTS[name].words[0] if colour is None else f"{colour} {SOLIDS[name][0]}"

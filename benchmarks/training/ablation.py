@@ -27,6 +27,7 @@ from benchmarks.training.budget import Trained, train
 from benchmarks.training.held_out import BANDS, HeldOut, Score, score
 from benchmarks.training.variants import BASELINE, NAMED, RESEEDED, VARIANTS, Variant
 from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.data.stickers import StickerWorld
 from vidcascade.errors import UsageError
 from vidcascade.metrics.adherence.teaching import Lessons
 from vidcascade.nn.text import build_text_encoder
@@ -95,7 +96,8 @@ def run(spec: CascadeSpec, chosen: Sequence[Variant], args: argparse.Namespace) 
             text = TextCache(build_text_encoder(spec.text.encoder, spec.text.max_tokens).to(device))
             clips = HeldOut.draw(spec, args.clips)
             if args.prompts > 0:
-                lessons = Lessons(scenes=args.scenes, steps=args.lessons)
+                assert spec.world is not None
+                lessons = Lessons.for_world(StickerWorld(spec.world), args.scenes, args.lessons)
                 questions = Questions.draw(spec, args.prompts, args.run, lessons)
         row = one_row(spec, variant, text, clips, questions, args, device)
         rows[variant.name] = row | {"settings": settings}

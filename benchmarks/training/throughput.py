@@ -9,6 +9,7 @@ product reaches on the same threads in the same process: model FLOPs utilisation
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.nn.precision import working_dtype
 from vidcascade.nn.text import build_text_encoder
-from vidcascade.training.dataset import Example, WorldDataset, collate
+from vidcascade.training.dataset import Example, WorldDataset
 from vidcascade.training.draws import Draws
 from vidcascade.training.logs import Progress
 from vidcascade.training.objective import TextCache, stage_loss
@@ -61,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--spec", default="stickers", help="spec file, or a bundled one's name")
     parser.add_argument("--stage", action="append", help="these stages; repeatable [all]")
     parser.add_argument("--minutes", type=float, default=1.5, help="of training, for each stage")
+    parser.add_argument("--batch", type=int, help="examples in a step [the spec's]")
     parser.add_argument("--compile", action="store_true", help="compile the networks (needs g++)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw examples")
     parser.add_argument("--peak-side", type=int, default=PEAK_SIDE, help="of the large matrices")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
     args = parser.parse_args(arguments)
@@ -70,7 +73,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = args.stage or [stage.name for stage in spec.stages]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     peak = peak_flops(working_dtype(spec.dtype, device), device, args.peak_side)
-    costs = [measure(spec, name, peak, args.minutes, args.compile) for name in names]
+    costs = [
+        measure(
+            spec.with_recipe(name, batch=args.batch),
+            name,
+            peak,
+            args.minutes,
+            args.compile,
+            args.workers,
+        )
+        for name in names
+    ]
     threads = "" if device.type == "cuda" else f", {torch.get_num_threads()} thread(s)"
     table = Table(
         f"A step of training on {device.type}{threads}",
@@ -95,8 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     save_result(
         "throughput",
         "Throughput of training",
-        "python -m benchmarks.training.throughput" + (" --compile" if args.compile else ""),
-        {"spec": args.spec, "compile": args.compile, "minutes": args.minutes},
+        " ".join(["python -m benchmarks.training.throughput", *(arguments or sys.argv[1:])]),
+        {"spec": args.spec, "batch": args.batch, "compile": args.compile, "minutes": args.minutes},
         [table],
         {"peak": peak, "stages": [asdict(cost) for cost in costs]},
         args.results,
@@ -119,21 +132,23 @@ def peak_flops(dtype: torch.dtype, device: torch.device, side: int = PEAK_SIDE) 
 
 
 def measure(
-    spec: CascadeSpec, name: str, peak: float, minutes: float, compile: bool = False
-) -> Cost:
-    """Count one batch's operations, and train for a while with the trainer itself."""
+    spec: CascadeSpec, name: str, peak: float, minutes: float, compile: bool = False,
+    workers: int = 1,
+) -> Cost:  # fmt: skip
+    """Count one example's operations, and train for a while with the trainer itself."""
     stage = spec.stage(name)
     batch = stage.training.batch
-    dataset = WorldDataset(spec, stage, 4 * batch)
+    count = 4 * min(batch, 16)
+    dataset = WorldDataset(spec, stage, count)
     begun = time.perf_counter()
-    examples = [dataset[k] for k in range(4 * batch)]
+    examples = [dataset[k] for k in range(count)]
     drawn = len(examples) / (time.perf_counter() - begun)
-    flops = count_flops(spec, name, collate(examples[:batch])) / batch
+    flops = count_flops(spec, name, examples[0])
     lines: list[Progress] = []
     with tempfile.TemporaryDirectory() as folder:
         settings = RunSettings(
             Path(folder), max_minutes=minutes, sheet_every=0, save_every=0, log_every=5,
-            compile=compile,
+            compile=compile, workers=workers,
         )  # fmt: skip
         train_stage(spec, name, settings, lines.append)
     # The first lines compile and warm up; waiting for data is another column's affair.

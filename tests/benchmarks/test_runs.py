@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny untrained pipeline whose world has few, solid subjects."""
     world = WorldConfig(
         subjects=("rocket",), solids=("ball", "star"), colours=("red", "blue"), motions=MOTIONS,
-        backgrounds=("grey", "checkerboard"), solid_share=1.0, two_subjects=0.0, camera=0.0,
+        backgrounds=("grey", "checkerboard"), solid_share=1.0, two_subjects=0.1, camera=0.1,
         held_out=0.2,
     )  # fmt: skip
     spec = CascadeSpec.load("tiny").model_copy(update={"world": world})
@@ -57,14 +57,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_adherence_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     arguments = [
         "--weights", str(folder), "--clips", "3", "--seen", "2", "--wording", "1",
-        "--binding", "2", "--sizes", "2", "--lessons", "2", "--scenes", "40",
+        "--binding", "2", "--sizes", "2", "--cameras", "2", "--pairs", "2",
+        "--lessons", "2", "--scenes", "40",
         "--run", str(tmp_path / "run"), "--results", str(tmp_path), "--batch", "2",
     ]  # fmt: skip
     assert adherence.main(arguments) == 0
     result = json.loads((tmp_path / "adherence.json").read_text())
     titles = [table["title"] for table in result["tables"]]
     assert titles[0] == "Prompt adherence"
-    assert len(titles) == 7
+    assert [title.split(":")[0] for title in titles[6:]] == [
+        "Size words", "Camera words", "Two subjects"
+    ]  # fmt: skip
+    assert len(result["data"]["pairs"]["generated"]) == 2
+    assert len(result["data"]["cameras"]["truth"]) == 2
     assert len(result["data"]["held-out"]["truth"]) == 3
     assert len(result["data"]["paraphrases"]["generated"]) == 1
     assert result["settings"]["stage"] == "base"
@@ -72,6 +77,7 @@ def test_adherence_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     # The recogniser is kept, and the whole cascade has a result of its own.
     kept = (tmp_path / "run" / "recogniser.safetensors").stat().st_mtime_ns
     zeros = ["--clips", "1", "--seen", "0", "--wording", "0", "--binding", "0", "--sizes", "0"]
+    zeros += ["--cameras", "0", "--pairs", "0"]
     assert adherence.main([*arguments, "--stage", "refiner", *zeros]) == 0
     assert (tmp_path / "run" / "recogniser.safetensors").stat().st_mtime_ns == kept
     assert (tmp_path / "adherence_refiner.json").is_file()

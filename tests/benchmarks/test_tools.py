@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,12 @@ from benchmarks import prompts, rendering, report
 from benchmarks.common import Table, percent, save_result, spread
 from benchmarks.generate import timed
 from benchmarks.size_words import LARGER, size_table
+from benchmarks.special_words import camera_table, pair_table
 from benchmarks.standins import bicubic, blend, flow_warp
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.data.stickers import StickerWorld
-from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SOLIDS
+from vidcascade.data.words import BACKGROUNDS, CAMERAS, COLOURS, MOTIONS, SOLIDS
+from vidcascade.metrics.adherence.pairs import PairJudgement
 
 SPEC = CascadeSpec.load("stickers")
 
@@ -80,6 +83,39 @@ def test_size_words_come_in_pairs(world: StickerWorld) -> None:
     assert table.rows[0][2].startswith("100 %")
     assert table.rows[1][1].startswith("1.70 (")
     assert table.rows[1][2].startswith("2.00 (2.00 to 2.00)")
+
+
+def test_every_camera_move_is_asked_for(world: StickerWorld) -> None:
+    asked = prompts.camera_prompts(world, 14, first=0)
+    assert Counter(p.described.camera for p in asked) == dict.fromkeys([*CAMERAS, None], 2)
+    for p in asked:
+        camera = p.described.camera
+        assert p.text.endswith(CAMERAS[camera][0]) if camera else "camera" not in p.text
+        assert p.described.background not in prompts.FEATURELESS
+        assert p.described.motions == ("still",)
+    seen = [("pan left", "pan left"), ("pan left", "pan right"), (None, "fixed"), ("zoom in", None)]
+    table = camera_table(seen, [(asked, asked or "fixed") for asked, _ in seen])
+    assert table.rows[0][1].startswith("50 %")
+    assert table.rows[0][2].startswith("100 %")
+    assert table.rows[1] == ["pan left", "1 of 2", "2 of 2", "pan right (1)"]
+    assert table.rows[-1] == ["zoom in", "0 of 1", "1 of 1", "None (1)"]
+
+
+def test_pairs_stand_beside_and_above_each_other(world: StickerWorld) -> None:
+    asked = prompts.pair_prompts(world, 12, first=0)
+    assert [p.described.relation for p in asked] == ["left of", "above"] * 6
+    for p in asked:
+        first, second = p.described.subjects
+        assert first[:2] != second[:2]
+        assert p.text.index(first[0]) < p.text.index(second[0])
+        places = [s.motion.pose(0.5, 0.5, 0.5)[:2] for s in world.scene(p.described, 1).subjects]
+        axis = 0 if p.described.relation == "left of" else 1
+        assert places[0][axis] < places[1][axis]
+    right = PairJudgement("", ("a", "b"), ("a", "b"))
+    swapped, half = (PairJudgement("", ("a", "b"), found) for found in (("b", "a"), ("a", "c")))
+    table = pair_table([right, swapped, half, half], [right] * 4)
+    assert [row[1].split(" (")[0] for row in table.rows] == ["25 %", "75 %", "25 %", "25 %"]
+    assert [row[2].split(" (")[0] for row in table.rows] == ["100 %", "100 %", "100 %", "0 %"]
 
 
 def test_wordings(world: StickerWorld) -> None:

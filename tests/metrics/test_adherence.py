@@ -22,12 +22,14 @@ from vidcascade.metrics.adherence.motion import (
     direction_shown,
     measure_motion,
 )
+from vidcascade.metrics.adherence.pairs import judge_pair
 from vidcascade.metrics.adherence.recogniser import Recogniser, subject_label
 from vidcascade.metrics.adherence.scores import ASPECTS, judge, share_right, wilson
 from vidcascade.metrics.adherence.teaching import Lessons, disturb, labels_of, teach
 from vidcascade.metrics.adherence.tracking import Track, track_subject
 
 TIMES = [k / 8 for k in range(16)]
+LEFT = np.array([[1.0, 0.0], [1.0, 0.0]], np.float32)
 
 
 def world_of_solids(folder: Path, **settings: object) -> StickerWorld:
@@ -183,6 +185,15 @@ def test_a_recogniser_is_taught_saved_and_judges(tmp_path: Path) -> None:
     two = replace(described, subjects=described.subjects * 2, motions=described.motions * 2)
     with pytest.raises(UsageError, match="one subject"):
         judge(again, clip, two, "")
+    with pytest.raises(UsageError, match="two subjects"):
+        judge_pair(again, clip, described, "")
+    with pytest.raises(UsageError, match="beside or above"):
+        judge_pair(again, clip, two, "")
+    left, right = (again.look(clip, part) for part in (LEFT, 1 - LEFT))
+    assert not np.array_equal(left.subjects, right.subjects)
+    # Only the subject is looked for in a part: the background is that of all of the picture.
+    assert np.array_equal(left.backgrounds, sight.backgrounds)
+    assert np.array_equal(again.look(clip, np.ones((1, 1), np.float32)).subjects, sight.subjects)
 
 
 @pytest.mark.slow
@@ -200,6 +211,19 @@ def test_a_recogniser_learns(tmp_path: Path) -> None:
         assert found[0].mean >= 0.9, aspect
         assert found[1] == 60
     assert set(judged[0].right) == set(ASPECTS)
+    pairs = []
+    for seed, relation in enumerate(("left of", "above") * 12):
+        names = [(("ball", "star")[k], ("red", "blue")[(seed // 2 + k) % 2], None) for k in (0, 1)]
+        described = Description(
+            tuple(names), ("still", "still"), "checkerboard", None, False, "", relation
+        )
+        clip = world.render(world.scene(described, seed), 64, TIMES)
+        pairs.append(judge_pair(recogniser, clip, described, ""))
+        upside = replace(described, subjects=described.subjects[::-1])
+        other = judge_pair(recogniser, clip, upside, "")
+        assert other.found == pairs[-1].found
+        assert other.swapped == pairs[-1].right
+    assert np.mean([pair.right for pair in pairs]) >= 0.75
 
 
 def test_damaged_recognisers_are_refused(tmp_path: Path) -> None:
@@ -246,3 +270,13 @@ def test_colours_are_made_stronger_and_weaker_as_the_lessons_say() -> None:
     varied = chroma(Lessons()) - plain
     assert varied.min() < -0.05
     assert varied.max() > 0.2
+
+
+def test_a_larger_world_needs_more_lessons(tmp_path: Path) -> None:
+    assert Lessons.for_world(two_by_two(tmp_path)) == Lessons()
+    everything = world_of_solids(tmp_path)  # 120 of them
+    large = Lessons.for_world(everything)
+    assert large.scenes > Lessons.scenes
+    assert large.steps > Lessons.steps
+    assert large.width > Lessons.width
+    assert Lessons.for_world(everything, 7, 8).scenes == 7

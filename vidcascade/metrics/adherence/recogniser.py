@@ -75,11 +75,13 @@ class Recogniser(nn.Module):
             nn.Linear(4 * b, b), nn.ReLU(), nn.Linear(b, len(backgrounds))
         )
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, frames: Tensor, where: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of N frames.
 
         Args:
             frames: (N, 3, 64, 64) RGB in [-1, 1].
+            where: share of each part of the picture in which the subject is looked for, (h, w) in
+                [0, 1], of any size that divides 16; None is everywhere.
 
         Returns:
             subject (N, S), background (N, B) and outline (N, 32, 32) logits.
@@ -93,17 +95,22 @@ class Recogniser(nn.Module):
         # The names must not bend the outline to their own ends.
         cover = F.avg_pool2d(torch.sigmoid(outline.detach()), 2)
         features = torch.cat((quarter, middle), dim=1)
-        inside, outside = _pool(features, cover), _pool(features, 1 - cover)
+        part = 1.0 if where is None else F.interpolate(where[None, None], cover.shape[2:])
+        inside, outside = _pool(features, cover * part), _pool(features, 1 - cover)
         # Patterns of one mean (dots, squares) differ in how features vary over the picture.
         varied = _pool((features - outside[:, :, None, None]).abs(), 1 - cover)
         outside = torch.cat((outside, varied), dim=1)
         return self.subject(inside), self.background(outside), outline[:, 0]
 
     @torch.no_grad()
-    def look(self, frames: NDArray[np.uint8]) -> Sight:
-        """Look at a clip (T, H, W, 3) RGB uint8 of any size; logits are averaged over frames."""
+    def look(self, frames: NDArray[np.uint8], where: NDArray[np.float32] | None = None) -> Sight:
+        """Look at a clip (T, H, W, 3) RGB uint8 of any size; logits are averaged over frames.
+
+        ``where`` (h, w) is where its subject is looked for, as for :meth:`forward`.
+        """
         self.eval()
-        subjects, backgrounds, outline = self(frames_to_tensor(frames))
+        part = None if where is None else torch.from_numpy(np.asarray(where, np.float32))
+        subjects, backgrounds, outline = self(frames_to_tensor(frames), part)
         named = torch.softmax(subjects.mean(0), 0).numpy()
         placed = torch.softmax(backgrounds.mean(0), 0).numpy()
         return Sight(

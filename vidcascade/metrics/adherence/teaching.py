@@ -22,6 +22,10 @@ from vidcascade.metrics.adherence.recogniser import SIDE, Recogniser, subject_la
 
 __all__ = ["Lessons", "teach"]
 
+# What it takes to tell so many names apart, by true clips alone.
+SCENES_EACH, STEPS_EACH = 143, 48
+FEW_NAMES = 64
+
 
 @dataclass(frozen=True)
 class Lessons:
@@ -32,6 +36,7 @@ class Lessons:
         each: frames of each.
         steps, batch, rate: of AdamW with a cosine schedule.
         seed: of everything random.
+        width: of the recogniser.
         contrast, saturation: least and most of what frames are multiplied by. Guidance and
             distillation make colours stronger than the world's, which must not name a subject.
     """
@@ -42,8 +47,21 @@ class Lessons:
     batch: int = 48
     rate: float = 3e-3
     seed: int = 4242
+    width: int = 24
     contrast: tuple[float, float] = (0.8, 1.3)
     saturation: tuple[float, float] = (0.8, 1.5)
+
+    @classmethod
+    def for_world(
+        cls, world: StickerWorld, scenes: int | None = None, steps: int | None = None
+    ) -> Lessons:
+        """Lessons for as many names as a world has; ``scenes`` and ``steps`` may be given."""
+        names = len(labels_of(world.config, world.has_stickers))
+        return cls(
+            scenes=scenes or max(cls.scenes, SCENES_EACH * names),
+            steps=steps or max(cls.steps, STEPS_EACH * names),
+            width=cls.width if names <= FEW_NAMES else 32,
+        )
 
 
 @dataclass(frozen=True)
@@ -84,7 +102,9 @@ def teach(
     pool = _render(world, kinds, lessons, duration, report)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(lessons.seed)
-        network = Recogniser([subject_label(*k) for k in kinds], world.config.names("backgrounds"))
+        network = Recogniser(
+            [subject_label(*k) for k in kinds], world.config.names("backgrounds"), lessons.width
+        )
         _train(network, pool, lessons, report)
     return network.eval()
 
