@@ -316,7 +316,7 @@ def make_tables(groups: list[Group]) -> list[Table]:
                     [label, _share(g.generated, a), _share(g.truth, a)]
                     for label, a in (("colour", "colour"), ("shape", "shape"), ("both", "subject"))
                 ],
-                ("one subject in each clip: binding between two subjects is not measured",),
+                ("one subject in each clip",),
             )
         )
     return tables

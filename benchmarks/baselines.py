@@ -126,6 +126,7 @@ def run(args: argparse.Namespace) -> None:
     world = StickerWorld(spec.world)
     duration = spec.stages[0].frames / spec.fps
     lessons = Lessons.for_world(world, args.scenes, args.lessons)
+    args.scenes, args.lessons = lessons.scenes, lessons.steps
     recogniser = get_recogniser(world, args.out / "recogniser", lessons, duration)
     prompts = world_prompts(world, world.testing_split, args.clips, HELD_OUT)
     found: dict[str, Measured] = {}

@@ -149,7 +149,7 @@ def _cases(pipeline: VidCascadePipeline, count: int, cache: Path) -> Iterator[Ca
 
 
 def steady_clips(world: StickerWorld, count: int) -> list[tuple[int, Description]]:
-    """Seeds and descriptions of held-out clips whose subjects move steadily.
+    """Seeds and descriptions of held-out clips of one subject that moves steadily, alone.
 
     Raises:
         UsageError: If the world has too few of them.
@@ -157,7 +157,8 @@ def steady_clips(world: StickerWorld, count: int) -> list[tuple[int, Description
     found = []
     for seed in range(FIRST, FIRST + _TRIES * count):
         described = world.describe(seed, world.testing_split)
-        if set(described.motions) <= set(STEADY_MOTIONS):
+        alone = len(described.subjects) == 1 and described.camera is None
+        if alone and set(described.motions) <= set(STEADY_MOTIONS):
             found.append((seed, described))
         if len(found) == count:
             return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from vidcascade.data.captions import article
 from vidcascade.data.scene import Description
 from vidcascade.data.stickers import Split, StickerWorld
@@ -86,8 +88,8 @@ BACKGROUND_PARAPHRASES: dict[str, str] = {
     "grey": "in front of a bare cement wall",
 }
 
-# What moves with a camera must have detail: on these nothing can be followed.
-FEATURELESS = ("grey", "white", "sunset")
+# What moves with a camera must have detail in both directions: on these not everything can be seen.
+FEATURELESS = ("grey", "white", "sunset", "stripes", "wood")
 
 _NOUNS = SUBJECT_PARAPHRASES | SOLID_PARAPHRASES
 WORDINGS = ("first words", "synonyms", "paraphrases")
@@ -214,10 +216,11 @@ def camera_prompts(world: StickerWorld, count: int, first: int) -> list[Prompt]:
     subjects = _subjects(world)
     places = [n for n in world.config.names("backgrounds") if n not in FEATURELESS]
     moves: list[str | None] = [*CAMERAS, None]
+    rng = np.random.default_rng(first)
     prompts = []
     for k in range(count if places else 0):
-        (name, colour), place = subjects[(5 * k) % len(subjects)], places[(3 * k) % len(places)]
-        camera = moves[k % len(moves)]
+        name, colour = subjects[int(rng.integers(len(subjects)))]
+        place, camera = places[int(rng.integers(len(places)))], moves[k % len(moves)]
         words = f"{article(_noun(name, colour))} {MOTIONS['still'][0]} {BACKGROUNDS[place][0]}"
         text = words if camera is None else f"{words}, {CAMERAS[camera][0]}"
         described = Description(((name, colour, None),), ("still",), place, camera, False, text)
@@ -229,11 +232,12 @@ def pair_prompts(world: StickerWorld, count: int, first: int) -> list[Prompt]:
     """Two different subjects beside and above each other by turns, standing still."""
     subjects = _subjects(world)
     backgrounds = world.config.names("backgrounds")
+    rng = np.random.default_rng(first)
     prompts = []
     for k in range(count if len(subjects) > 1 else 0):
-        a = (7 * k) % len(subjects)
-        b = (a + 1 + (5 * k) % (len(subjects) - 1)) % len(subjects)
-        place, relation = backgrounds[(5 * k) % len(backgrounds)], tuple(RELATIONS)[k % 2]
+        a, b = (int(i) for i in rng.choice(len(subjects), 2, replace=False))
+        place = backgrounds[int(rng.integers(len(backgrounds)))]
+        relation = tuple(RELATIONS)[k % 2]
         both = RELATIONS[relation][0].format(
             a=article(_noun(*subjects[a])), b=article(_noun(*subjects[b]))
         )

@@ -48,12 +48,12 @@ def special_words(
         sides = [[side_of(recogniser, clip) for clip in part] for part in (made, true)]
         known = ([side if side == side else None for side in part] for part in sides)
         yield "sizes", (size_table(*sides), _named(known))
-    if counts["cameras"] and world.config.camera > 0:
-        prompts = camera_prompts(world, counts["cameras"], SPECIAL["cameras"])
+    count = counts["cameras"] if world.config.camera > 0 else 0
+    if prompts := camera_prompts(world, count, SPECIAL["cameras"]):
         moves = [camera_moves(recogniser, part, prompts) for part in both(prompts, "cameras")]
         yield "cameras", (camera_table(*moves), _named(moves))
-    if counts["pairs"] and world.config.two_subjects > 0:
-        prompts = pair_prompts(world, counts["pairs"], SPECIAL["pairs"])
+    count = counts["pairs"] if world.config.two_subjects > 0 else 0
+    if prompts := pair_prompts(world, count, SPECIAL["pairs"]):
         judged = [
             [
                 judge_pair(recogniser, clip, p.described, p.text)
@@ -88,7 +88,7 @@ def camera_table(generated: Sequence[Seen], truth: Sequence[Seen]) -> Table:
     for name in names:
         made = [seen for asked, seen in generated if (asked or FIXED) == name]
         true = [seen for asked, seen in truth if (asked or FIXED) == name]
-        wrong = Counter(str(seen) for seen in made if seen != name)
+        wrong = Counter(seen or "nothing to follow" for seen in made if seen != name)
         taken = ", ".join(f"{other} ({n})" for other, n in wrong.most_common(3))
         counts = [f"{part.count(name)} of {len(part)}" for part in (made, true)]
         rows.append([name, *counts, taken or "–"])

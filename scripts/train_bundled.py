@@ -29,15 +29,7 @@ BUDGETS = {
     "space": 30.0, "base": 150.0, "bridge": 40.0, "refiner": 25.0,
     "bridge-own": 30.0, "refiner-own": 25.0, "distil": 45.0,
 }  # fmt: skip
-# On a GPU batches are larger, rates higher, and each clip is shown at several noise levels, since
-# clips are drawn on the CPU.
-ON_GPU: dict[str, dict[str, str]] = {
-    "space": {"batch": "512", "repeats": "4", "muon_lr": "0.015", "adam_lr": "2.0e-3"},
-    "base": {"batch": "128", "repeats": "4", "muon_lr": "0.012", "adam_lr": "2.0e-3"},
-    "consistency": {"batch": "64", "repeats": "2"},
-    "matching": {"batch": "48"},
-}
-# Shorter trainings end before compiling pays: on an H100 it had not ended after two minutes.
+# On a GPU shorter trainings end before compiling pays: on an H100 it took more than two of them.
 COMPILE_FROM = 10.0
 # Appearance is learnt on single frames, twenty times cheaper than clips (model card).
 SPACE = {
@@ -129,7 +121,9 @@ class Plan:
             measured.remove("likeness")  # which does not work without
         chosen = [
             Phase("fetch", lambda: self._python("scripts/fetch_stickers.py")),
-            Phase("space", lambda: self._train("space", "base", None, 64, 1, SPACE)),
+            Phase(
+                "space", lambda: self._train("space", "base", None, self._space_batch(), 1, SPACE)
+            ),
             Phase("base", lambda: self._train("base", "base", base, recipe=self._emphasis())),
             *(Phase(name, partial(self._train, name, name)) for name in self.stages[1:]),
             *(Phase(name, partial(self._own, stage)) for stage, name in self.owns.items()),
@@ -165,7 +159,7 @@ class Plan:
 
     def _claim(self) -> None:
         """A folder belongs to one set of settings: what is done was done with them."""
-        given = {"spec": self.args.spec, "minutes": dict(self.budgets), "device": self.device}
+        given = {"spec": self.args.spec, "minutes": dict(self.budgets)}
         settings = json.dumps(given | ({"clips": self.clips} if self.clips else {}))
         file = self.out / "settings.json"
         if file.exists() and file.read_text(encoding="utf-8") != settings:
@@ -188,16 +182,15 @@ class Plan:
         minutes = str(self.budgets[name])
         command = ["train", stage, "--spec", self.args.spec, "--out", str(self.out / name)]
         command += ["--budget-minutes", minutes, *self._pace()]
-        if self.args.compile and self.budgets[name] >= COMPILE_FROM:
-            command.append("--compile")
-        recipe = {**(recipe or {}), **self._for_gpu(name)}
-        if batch is not None and "batch" not in recipe:
-            recipe["batch"] = str(batch)
+        command += self._compiled(name, self.budgets[name])
+        if batch is not None:
+            command += ["--batch", str(batch)]
         if frames is not None:
             command += ["--frames", str(frames)]
         if init is not None:
             command += ["--init", str(self._network(init, stage))]
-        command += _sets(recipe)
+        for key, value in (recipe or {}).items():
+            command += ["--set", f"{key}={value}"]
         if stage == self.stages[0]:
             command += self.clips
         for folder in previous:
@@ -213,8 +206,17 @@ class Plan:
             often = ["--sheet-every", "2000", "--save-every", "1000", "--log-every", "50"]
         return [*often, "--workers", str(self.args.workers)]
 
-    def _for_gpu(self, name: str) -> dict[str, str]:
-        return ON_GPU.get(name, {}) if self.device == "cuda" else {}
+    def _compiled(self, name: str, minutes: float) -> list[str]:
+        if not self.args.compile:
+            return []
+        if self.device == "cuda" and minutes < COMPILE_FROM:
+            print(f"{name} is too short to be compiled", flush=True)
+            return []
+        return ["--compile"]
+
+    def _space_batch(self) -> int:
+        """Single frames in a step: a GPU takes many times as many as of the spec's clips."""
+        return 64 if self.device == "cpu" else 4 * self.spec.stages[0].training.batch
 
     def _emphasis(self) -> dict[str, str]:
         """The base's setting, of motions that the spec's world has, unless the spec has its own."""
@@ -278,9 +280,7 @@ class Plan:
             command = ["distil", "base", "--spec", self.args.spec, "--weights", str(self.weights)]
             minutes = self.budgets["distil"] * share
             command += ["--method", method, "--out", str(out), *self._pace(), *self.clips]
-            command += ["--budget-minutes", str(minutes), *_sets(self._for_gpu(method))]
-            if self.args.compile and minutes >= COMPILE_FROM:
-                command.append("--compile")
+            command += ["--budget-minutes", str(minutes), *self._compiled(method, minutes)]
             if student is not None:
                 command += ["--init", str(student), *MATCHING]
             self._python("-m", "vidcascade", *command)
@@ -303,22 +303,20 @@ class Plan:
 
     def _history(self) -> None:
         """What the trainings took, from their logs."""
-        runs: dict[str, tuple[str, int | None]] = {"space": ("base", 64)}
+        runs: dict[str, tuple[str, int | None]] = {"space": ("base", self._space_batch())}
         runs |= {name: (name, None) for name in self.stages}
         for stage, name in self.owns.items():
             runs[name] = (stage, OWN[self.spec.stage(stage).kind][0])
         command = ["-m", "benchmarks.training.history", "--results", str(self.results)]
         for name, (stage, batch) in runs.items():
             if self.budgets[name] > 0:
-                size = int(self._for_gpu(name).get("batch", 0)) or batch
-                size = size or self.spec.stage(stage).training.batch
+                size = batch or self.spec.stage(stage).training.batch
                 command += ["--run", f"{name}={self.out / name / stage}:{size}"]
         student = self.spec.stages[0].student
         if student is not None and self.budgets["distil"] > 0:
             for method in DISTILLING:
                 place = self.out / method / "base"
-                size = int(self._for_gpu(method).get("batch", 0)) or student.training.batch
-                command += ["--run", f"student, {method}={place}:{size}"]
+                command += ["--run", f"student, {method}={place}:{student.training.batch}"]
         self._python(*command)
 
     def _report(self) -> None:
@@ -340,11 +338,6 @@ def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _sets(recipe: Mapping[str, str]) -> list[str]:
-    """The recipe as options."""
-    return [part for key, value in recipe.items() for part in ("--set", f"{key}={value}")]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse and run; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -359,7 +352,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--lpips", type=Path, metavar="FILE",
                         help="AlexNet LPIPS weights, to measure likeness as well")  # fmt: skip
     parser.add_argument("--workers", type=int, default=1, help="processes that draw examples")
-    parser.add_argument("--compile", action="store_true", help="compile the networks (needs g++)")
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the networks (on a CPU needs g++)"
+    )
     parser.add_argument("--only", action="append", metavar="PHASE", help="these phases; repeatable")
     args = parser.parse_args(arguments)
     args.out = args.out.absolute()

@@ -83,6 +83,11 @@ def render(weights: Path, results: Path) -> str:
     def result(name: str) -> dict[str, Any]:
         return _load(results, name, hashes)
 
+    def numbered(name: str, title: str) -> int | None:
+        """Which table of a stored result has a title that begins so, if one has."""
+        titles = [found["title"] for found in result(name)["tables"]]
+        return next((k for k, found in enumerate(titles) if found.startswith(title)), None)
+
     def optional(name: str) -> dict[str, Any] | None:
         """A stored result that not every cascade has."""
         return result(name) if (results / f"{name}.json").is_file() else None
@@ -95,7 +100,12 @@ def render(weights: Path, results: Path) -> str:
         if stage.student is not None:
             parameters[f"{stage.name} student"] = _parameters(folder / STUDENT_FILE)
     return template(ROOT / "scripts" / "model_card.md.j2").render(
-        table=table, result=result, optional=optional, spec=spec, parameters=parameters
+        table=table,
+        result=result,
+        numbered=numbered,
+        optional=optional,
+        spec=spec,
+        parameters=parameters,
     )
 
 

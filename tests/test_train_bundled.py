@@ -122,7 +122,7 @@ def test_it_can_be_asked_what_it_does() -> None:
     assert "--refiner-minutes" in shown.stdout
 
 
-def test_recipes_for_a_gpu_fit_the_spec_that_is_meant_for_one(
+def test_a_gpu_is_given_the_batches_of_the_spec_that_is_meant_for_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(script, "_device", lambda: "cuda")
@@ -136,7 +136,10 @@ def test_recipes_for_a_gpu_fit_the_spec_that_is_meant_for_one(
     trained = [words for words in commands if {"train", "distil"} & {*words}]
     assert len(trained) == 4
     for words in trained:
-        changes = read_settings([b for a, b in pairwise(words) if a == "--set"])
+        options = list(pairwise(words))
+        changes = read_settings([b for a, b in options if a == "--set"])
+        if "--batch" in words:
+            changes["batch"] = int(words[words.index("--batch") + 1])
         spec = CascadeSpec.load("stickers150")
         if "distil" in words:
             changed = spec.with_student_recipe("base", **changes).stages[0].student
@@ -144,7 +147,9 @@ def test_recipes_for_a_gpu_fit_the_spec_that_is_meant_for_one(
             recipe = changed.training
         else:
             recipe = spec.with_recipe("base", **changes).stages[0].training
-        assert recipe.batch >= 48
+        assert (recipe.batch, recipe.repeats) == (
+            (64, 2) if "distil" in words else (512, 4) if "--frames" in words else (128, 4)
+        )
         # The others are too short for compiling to pay.
         assert ("--compile" in words) == ("distil" in words)
         assert words[words.index("--save-every") + 1] == "1000"

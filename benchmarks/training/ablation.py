@@ -82,6 +82,10 @@ def run(spec: CascadeSpec, chosen: Sequence[Variant], args: argparse.Namespace) 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
         torch.set_num_threads(1)  # several would count several times on the clock
+    lessons: Lessons | None = None
+    if args.prompts > 0:
+        lessons = Lessons.for_world(StickerWorld(spec.world), args.scenes, args.lessons)
+        args.scenes, args.lessons = lessons.scenes, lessons.steps
     rows = _stored(args.results)
     text: TextCache | None = None
     clips: HeldOut | None = None
@@ -95,9 +99,7 @@ def run(spec: CascadeSpec, chosen: Sequence[Variant], args: argparse.Namespace) 
         if text is None or clips is None:
             text = TextCache(build_text_encoder(spec.text.encoder, spec.text.max_tokens).to(device))
             clips = HeldOut.draw(spec, args.clips)
-            if args.prompts > 0:
-                assert spec.world is not None
-                lessons = Lessons.for_world(StickerWorld(spec.world), args.scenes, args.lessons)
+            if lessons is not None:
                 questions = Questions.draw(spec, args.prompts, args.run, lessons)
         row = one_row(spec, variant, text, clips, questions, args, device)
         rows[variant.name] = row | {"settings": settings}

@@ -152,15 +152,18 @@ def _batches(
     if variant.space > 0:
         # What scripts/train_bundled.py begins with: as many pixels a step, less noise.
         many = stage.training.batch * stage.frames
-        stills = spec.with_recipe(stage.name, frames=1, batch=many, shift=2.0, sigma_std=1.0)
+        stills = spec.with_recipe(
+            stage.name, frames=1, batch=many, repeats=1, shift=2.0, sigma_std=1.0
+        )
         data = WorldDataset(stills, stills.stage(stage.name), _ENDLESS, variant.seed)
         while clock.seconds < variant.space * seconds:
             yield collate([data[number + k] for k in range(many)]), number, many / stage.frames
             number += many
-    batch = stage.training.batch
+    batch, repeats = stage.training.batch, stage.training.repeats
     data = WorldDataset(spec, stage, _ENDLESS, variant.seed)
     while clock.seconds < seconds:
-        yield collate([data[number + k] for k in range(batch)]), number, float(batch)
+        clips = [data[number // repeats + k] for k in range(batch // repeats)]
+        yield collate(clips).repeated(repeats), number, float(batch)
         number += batch
 
 

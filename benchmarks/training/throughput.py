@@ -9,7 +9,6 @@ product reaches on the same threads in the same process: model FLOPs utilisation
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -108,8 +107,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     save_result(
         "throughput",
         "Throughput of training",
-        " ".join(["python -m benchmarks.training.throughput", *(arguments or sys.argv[1:])]),
-        {"spec": args.spec, "batch": args.batch, "compile": args.compile, "minutes": args.minutes},
+        "python -m benchmarks.training.throughput"
+        + "".join(
+            f" --{name} {value}"
+            for name, value in (("spec", args.spec), ("batch", args.batch))
+            if value != parser.get_default(name)
+        )
+        + (" --compile" if args.compile else ""),
+        {
+            "spec": args.spec,
+            "batch": args.batch,
+            "compile": args.compile,
+            "minutes": args.minutes,
+            "workers": args.workers,
+        },
         [table],
         {"peak": peak, "stages": [asdict(cost) for cost in costs]},
         args.results,
@@ -142,7 +153,7 @@ def measure(
     dataset = WorldDataset(spec, stage, count)
     begun = time.perf_counter()
     examples = [dataset[k] for k in range(count)]
-    drawn = len(examples) / (time.perf_counter() - begun)
+    drawn = stage.training.repeats * len(examples) / (time.perf_counter() - begun)
     flops = count_flops(spec, name, examples[0])
     lines: list[Progress] = []
     with tempfile.TemporaryDirectory() as folder:

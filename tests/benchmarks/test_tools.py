@@ -17,12 +17,15 @@ from benchmarks import prompts, rendering, report
 from benchmarks.common import Table, percent, save_result, spread
 from benchmarks.generate import timed
 from benchmarks.size_words import LARGER, size_table
-from benchmarks.special_words import camera_table, pair_table
+from benchmarks.special_words import Clips, camera_table, pair_table, special_words
 from benchmarks.standins import bicubic, blend, flow_warp
 from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.data.config import WorldConfig
 from vidcascade.data.stickers import StickerWorld
 from vidcascade.data.words import BACKGROUNDS, CAMERAS, COLOURS, MOTIONS, SOLIDS
 from vidcascade.metrics.adherence.pairs import PairJudgement
+from vidcascade.metrics.adherence.recogniser import Recogniser
+from vidcascade.metrics.adherence.teaching import Lessons
 
 SPEC = CascadeSpec.load("stickers")
 
@@ -98,7 +101,7 @@ def test_every_camera_move_is_asked_for(world: StickerWorld) -> None:
     assert table.rows[0][1].startswith("50 %")
     assert table.rows[0][2].startswith("100 %")
     assert table.rows[1] == ["pan left", "1 of 2", "2 of 2", "pan right (1)"]
-    assert table.rows[-1] == ["zoom in", "0 of 1", "1 of 1", "None (1)"]
+    assert table.rows[-1] == ["zoom in", "0 of 1", "1 of 1", "nothing to follow (1)"]
 
 
 def test_pairs_stand_beside_and_above_each_other(world: StickerWorld) -> None:
@@ -116,6 +119,35 @@ def test_pairs_stand_beside_and_above_each_other(world: StickerWorld) -> None:
     table = pair_table([right, swapped, half, half], [right] * 4)
     assert [row[1].split(" (")[0] for row in table.rows] == ["25 %", "75 %", "25 %", "25 %"]
     assert [row[2].split(" (")[0] for row in table.rows] == ["100 %", "100 %", "100 %", "0 %"]
+
+
+@pytest.mark.parametrize(
+    "world", [{"backgrounds": ("grey",)}, {"solids": ("ball",), "colours": ("red",)}]
+)
+def test_words_that_cannot_be_asked_for_are_left_out(
+    world: dict[str, object], tmp_path: Path
+) -> None:
+    config = WorldConfig(solid_share=1.0, **world)  # type: ignore[arg-type]
+    bare = StickerWorld(config, tmp_path)
+    found: list[str] = []
+
+    def both(asked: list[prompts.Prompt], name: str) -> tuple[Clips, Clips]:
+        assert asked
+        found.append(name)
+        clips = [np.zeros((4, 64, 64, 3), np.uint8)] * len(asked)
+        return clips, clips
+
+    recogniser = Recogniser(["a"], ["b"]).eval()
+    counts = {"sizes": 0, "cameras": 3, "pairs": 2}
+    names = [name for name, _ in special_words(recogniser, bare, counts, both)]
+    assert names == found == (["pairs"] if "backgrounds" in world else ["cameras"])
+
+
+def test_the_bundled_world_is_judged_as_it_was() -> None:
+    everything = StickerWorld(SPEC.world)
+    if not everything.has_stickers:
+        pytest.skip("the stickers are not fetched: with solids alone there are fewer names")
+    assert Lessons.for_world(everything) == Lessons()
 
 
 def test_wordings(world: StickerWorld) -> None:

@@ -23,7 +23,7 @@ def changed(stage: int | None, **keys: Any) -> dict[str, Any]:
     return data
 
 
-@pytest.mark.parametrize("name", ["tiny", "stickers", "large"])
+@pytest.mark.parametrize("name", ["tiny", "stickers", "stickers150", "large"])
 def test_bundled_specs_load_by_name_and_round_trip(name: str) -> None:
     spec = CascadeSpec.load(name)
     assert CascadeSpec.from_dict(yaml.safe_load(spec.to_yaml())) == spec

@@ -33,7 +33,7 @@ def test_a_folder_of_clips_trains_a_stage_end_to_end(
     assert code == 0, err
     lines = out.splitlines()
     assert lines[0].startswith("step 1 ")
-    for word in ("loss", "by σ", "grad", "clips/s", "data wait", "left"):
+    for word in ("loss", "by σ", "grad", "examples/s", "data wait", "left"):
         assert word in lines[0]
     assert lines[-1] == f"Weights: {tmp_path / 'base' / 'network'}"
     made = tmp_path / "base"

@@ -144,3 +144,24 @@ def test_captions_can_be_padded_to_few_lengths() -> None:
     assert there.sum() == mask.sum()
     assert torch.equal(more[:, : states.shape[1]], states)
     assert not more[:, states.shape[1] :].any()
+
+
+def test_off_the_cpu_new_captions_are_encoded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = build_text_encoder("minilm", 48)
+    alone, together = TextCache(encoder), TextCache(encoder)
+    captions = ["a red ball", "a small blue cube that swings", "a red ball", "a cat"]
+    expected, _ = alone(captions)
+    calls: list[int] = []
+    plain = encoder.encode
+
+    def counting(prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        calls.append(len(prompts))
+        return plain(prompts)
+
+    monkeypatch.setattr(encoder, "encode", counting)
+    monkeypatch.setattr(type(encoder), "device", torch.device("meta"), raising=False)
+    monkeypatch.setattr(encoder, "_compute_device", lambda: torch.device("cpu"))
+    states, _ = together(captions)
+    torch.testing.assert_close(states, expected, atol=2e-3, rtol=2e-3)
+    together(captions)
+    assert calls == [3]

@@ -162,7 +162,7 @@ def report(line: Progress) -> None:
     by_noise = " ".join(f"{value:.3f}" for value in line.by_noise)
     typer.echo(
         f"step {line.step}  {line.minutes:.1f} min  loss {line.loss:.4f}  by σ [{by_noise}]  "
-        f"grad {line.grad_norm:.2f}  {line.clips_per_second:.1f} clips/s  "
+        f"grad {line.grad_norm:.2f}  {line.clips_per_second:.1f} examples/s  "
         f"data wait {line.waiting:.0%}  {_duration(line.minutes_left)} left"
     )
 

@@ -6,7 +6,7 @@ one stage: which frames, what the stage is given of them, which part of the pict
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -65,21 +65,15 @@ class Example:
         if times == 1:
             return self
 
-        def again(part: Tensor | None) -> Tensor | None:
-            return None if part is None else part.repeat_interleave(times, 0)
+        def again(part: Any) -> Any:
+            return part.repeat_interleave(times, 0) if isinstance(part, Tensor) else part
 
-        rows = [k for k in range(len(self.captions)) for _ in range(times)]
-        givens = None if self.given is None else [self.given.part(slice(k, k + 1)) for k in rows]
-        return Example(
-            self.target.repeat_interleave(times, 0),
-            again(self.weight),
-            self.positions.repeat_interleave(times, 0),
-            [self.captions[k] for k in rows],
-            None if givens is None else Conditioning.stack(givens),
-            self.augmentation.repeat_interleave(times, 0),
-            again(self.previous),
-            again(self.corner),
-        )
+        changed = {f.name: again(getattr(self, f.name)) for f in fields(self)}
+        changed["captions"] = [caption for caption in self.captions for _ in range(times)]
+        if self.given is not None:
+            rows = torch.arange(len(self.captions), device=self.target.device)
+            changed["given"] = self.given.part(again(rows))
+        return Example(**changed)
 
 
 class StageDataset(Dataset[Example]):

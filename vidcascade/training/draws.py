@@ -1,7 +1,7 @@
 """Random numbers of a batch, each example from a generator of its own.
 
-What is drawn for an example depends on its number alone: not on the batch's size, on the step at
-which a run was taken up again, nor on how many processes share the batch.
+What is drawn for an example on one kind of device depends on its number alone: not on the batch's
+size, on the step at which a run was taken up again, nor on how many processes share the batch.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Draws:
         return torch.cat([torch.rand(1, generator=g) for g in self.generators])
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal, (B, *shape): noise on the device, single numbers on the CPU."""
+        """Standard normal, (B, *shape): noise on a GPU if that is the device."""
         if self.device.type != "cuda" or not shape:
             return torch.stack([torch.randn(shape, generator=g) for g in self.generators])
         out = torch.empty((len(self.generators), *shape), device=self.device)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vidcascade.training.sharding import own_part, whole
+
+# Numbers in a stack of matrices: what it takes beside them is a few times as much memory.
+_LARGEST_STACK = 2**24
 
 
 class GramMuon(torch.optim.Muon):
@@ -39,36 +42,42 @@ class GramMuon(torch.optim.Muon):
                     state["momentum_buffer"] = torch.zeros_like(parameter)
                 buffer = state["momentum_buffer"]
                 buffer.lerp_(parameter.grad, 1 - momentum)
-                update = parameter.grad.lerp(buffer, momentum) if group["nesterov"] else buffer
-                # The singular values are of the whole matrix: every process works on all of it.
-                updates[parameter] = whole(update)
+                updates[parameter] = (
+                    parameter.grad.lerp(buffer, momentum) if group["nesterov"] else buffer
+                )
             settings = group["ns_coefficients"], group["ns_steps"], group["eps"]
-            for parameter, update in _orthogonal(updates, *settings):
-                rows, columns = parameter.shape
-                parameter.mul_(1 - lr * group["weight_decay"])
-                size = -lr * math.sqrt(max(1.0, rows / columns))
-                parameter.add_(own_part(update, parameter), alpha=size)
+            for together in _stacks(list(updates)):
+                # The singular values are of whole matrices: every process works on all of them.
+                parts = [whole(updates.pop(parameter)) for parameter in together]
+                for parameter, update in zip(together, _all(parts, *settings), strict=True):
+                    rows, columns = parameter.shape
+                    parameter.mul_(1 - lr * group["weight_decay"])
+                    size = -lr * math.sqrt(max(1.0, rows / columns))
+                    parameter.add_(own_part(update, parameter), alpha=size)
         return loss
 
 
-def _orthogonal(
-    updates: Mapping[nn.Parameter, Tensor], *settings: Any
-) -> Iterator[tuple[nn.Parameter, Tensor]]:
-    """Every parameter with its orthogonalised update; on a GPU those of one shape together.
+def _stacks(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
+    """The parameters; on a GPU those of one shape together, as many as a stack may hold.
 
     A GPU starts a product of many small matrices as fast as that of one, and a network has many
     matrices of few shapes.
     """
-    together: dict[Any, list[nn.Parameter]] = {}
-    for number, (parameter, update) in enumerate(updates.items()):
-        key = update.shape if stacks_pay(update.device) else number
-        together.setdefault(key, []).append(parameter)
-    for parameters in together.values():
-        if len(parameters) == 1:
-            yield parameters[0], orthogonalise(updates[parameters[0]], *settings)
-            continue
-        stacked = torch.stack([updates[parameter] for parameter in parameters])
-        yield from zip(parameters, orthogonalise(stacked, *settings), strict=True)
+    shapes: dict[Any, list[nn.Parameter]] = {}
+    for number, parameter in enumerate(parameters):
+        key = parameter.shape if stacks_pay(parameter.device) else number
+        shapes.setdefault(key, []).append(parameter)
+    for alike in shapes.values():
+        count = max(1, _LARGEST_STACK // alike[0].numel())
+        for first in range(0, len(alike), count):
+            yield alike[first : first + count]
+
+
+def _all(matrices: Sequence[Tensor], *settings: Any) -> Sequence[Tensor]:
+    """Every matrix orthogonalised; those of a stack at once."""
+    if len(matrices) == 1:
+        return [orthogonalise(matrices[0], *settings)]
+    return list(orthogonalise(torch.stack(list(matrices)), *settings))
 
 
 def stacks_pay(device: torch.device) -> bool:

@@ -1,7 +1,7 @@
 """The training loop of one stage, on accelerate.
 
 Everything random is a function of (seed, step), never of what ran before, so that a resumed run
-has the same losses as one that was not interrupted.
+has the same losses as one that was not interrupted (on a GPU, but for rounding).
 """
 
 from __future__ import annotations
@@ -153,11 +153,12 @@ class StageRun:
         self.accelerator = make_accelerator(spec)
         self.ranks, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         # Clips of a step; each is the content of ``repeats`` examples.
-        self.clips, rest = divmod(self.recipe.batch, self.recipe.repeats)
-        if rest or self.clips % self.ranks:
+        self.clips = self.recipe.batch // self.recipe.repeats
+        if self.clips % self.ranks:
+            least = self.ranks * self.recipe.repeats
             raise UsageError(
-                f"A batch of {self.recipe.batch} cannot be shared by {self.ranks} processes, each "
-                f"clip in it {self.recipe.repeats} times: choose a multiple."
+                f"A batch of {self.recipe.batch} cannot be shared by {self.ranks} processes: "
+                f"choose a multiple of {least}."
             )
         device = self.accelerator.device
         set_seed(settings.seed)
@@ -166,7 +167,8 @@ class StageRun:
         if stage.network.text or settings.previous:
             encoder = build_text_encoder(spec.text.encoder, spec.text.max_tokens).to(device)
             self.text_width = encoder.width
-            text = TextCache(encoder, COMPILED_LENGTH if settings.compile else 1)
+            padded = settings.compile and device.type == "cuda"
+            text = TextCache(encoder, COMPILED_LENGTH if padded else 1)
         self.text = text if stage.network.text else None
         self.network = self.build()
         self.regenerate = None

@@ -63,7 +63,10 @@ def measure_camera(frames: NDArray[np.uint8], masks: NDArray[np.float32]) -> Cam
         way = (step @ centre - centre[:2]) / _SIDE
         dx, dy = dx + float(way[0]), dy + float(way[1])
         zoom += math.log(math.hypot(step[0, 0], step[1, 0]))
-    return CameraMove(dx, dy, zoom, followed / max(len(video) - 1, 1))
+    steps = max(len(video) - 1, 1)
+    # A move is taken to go on where it cannot be followed.
+    rest = steps / max(followed, 1)
+    return CameraMove(dx * rest, dy * rest, zoom * rest, followed / steps)
 
 
 def camera_shown(move: CameraMove) -> str | None:

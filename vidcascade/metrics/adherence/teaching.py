@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from vidcascade.data.config import WorldConfig
 from vidcascade.data.stickers import Description, StickerWorld
+from vidcascade.errors import UsageError
 from vidcascade.metrics.adherence.recogniser import SIDE, Recogniser, subject_label
 
 __all__ = ["Lessons", "teach"]
 
 # What it takes to tell so many names apart, by true clips alone.
-SCENES_EACH, STEPS_EACH = 143, 48
+SCENES_EACH, STEPS_EACH = 142, 48
 FEW_NAMES = 64
 
 
@@ -55,11 +56,17 @@ class Lessons:
     def for_world(
         cls, world: StickerWorld, scenes: int | None = None, steps: int | None = None
     ) -> Lessons:
-        """Lessons for as many names as a world has; ``scenes`` and ``steps`` may be given."""
+        """Lessons for as many names as a world has; ``scenes`` and ``steps`` may be given.
+
+        Raises:
+            UsageError: fewer than one of them.
+        """
+        if any(number is not None and number < 1 for number in (scenes, steps)):
+            raise UsageError("A recogniser is taught for at least one step on at least one clip.")
         names = len(labels_of(world.config, world.has_stickers))
         return cls(
-            scenes=scenes or max(cls.scenes, SCENES_EACH * names),
-            steps=steps or max(cls.steps, STEPS_EACH * names),
+            scenes=max(cls.scenes, SCENES_EACH * names) if scenes is None else scenes,
+            steps=max(cls.steps, STEPS_EACH * names) if steps is None else steps,
             width=cls.width if names <= FEW_NAMES else 32,
         )
 
