@@ -200,7 +200,7 @@ class Plan:
         self._python("-m", "vidcascade", *command)
 
     def _pace(self) -> list[str]:
-        """How often a training draws and saves; a GPU takes a thousand steps in a minute."""
+        """How often a training draws and saves; a GPU, whose steps are short, less often."""
         often = ["--sheet-every", "1000"]
         if self.device == "cuda":
             often = ["--sheet-every", "2000", "--save-every", "1000", "--log-every", "50"]

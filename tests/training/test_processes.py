@@ -22,7 +22,7 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "accelerate"
 CONFIG_NAMES = ("node", "fsdp")
 COMMAND = [
     "-m", "vidcascade", "train", "base", "--spec", "tiny", "--batch", "4", "--set", "warmup=2",
-    "--log-every", "1", "--sheet-every", "0", "--workers", "0",
+    "--set", "repeats=2", "--log-every", "1", "--sheet-every", "0", "--workers", "0",
 ]  # fmt: skip
 
 
