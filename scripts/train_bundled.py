@@ -378,6 +378,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except VidCascadeError as error:
         parser.error(str(error))
     unknown = set(args.only or ()) - {p.name for p in every.phases()}
+    if "measure-likeness" in unknown and args.lpips is None:
+        parser.error("measure-likeness looks at pictures as AlexNet does: give --lpips FILE")
     if unknown:
         parser.error(f"there is no phase {', '.join(sorted(unknown))}")
     if any(plan.budgets[name] <= 0 for name in plan.stages):

@@ -105,7 +105,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--bridge-minutes", "0"], "only space can be left out"),
         (["--clips", str(tmp_path)], "there is no metadata.jsonl"),
         (["--lpips", str(tmp_path / "eye")], "leave --lpips out"),
-        (["--only", "measure-likeness"], "there is no phase measure-likeness"),
+        (["--only", "measure-likeness"], "give --lpips FILE"),
     ):
         with pytest.raises(SystemExit) as caught:
             main(["--out", str(tmp_path / "run"), *wrong])
