@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import save_file
 
 from vidcascade.cascade.manifest import Manifest
@@ -119,6 +120,22 @@ def test_a_prompt_far_outside_is_made_with_a_warning(generate: Run, tmp_path: Pa
     assert code == 0
     assert "far from what these weights were trained on" in errors
     assert "subjects" in errors
+
+
+def test_what_the_weights_were_never_shown_is_said(
+    generate: Run, tmp_path: Path, tiny_cascade: Path
+) -> None:
+    plain = yaml.safe_load((tiny_cascade / "spec.yaml").read_text())
+    plain["world"] |= {"two_subjects": 0.0, "camera": 0.0}
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(yaml.safe_dump(plain))
+    prompt = "a ball above a cube, camera zooms in"
+    args = ("--prompt", prompt, "--out", tmp_path / "a.gif", "--force")
+    code, _, errors = generate(*args, "--spec", spec)
+    assert code == 0
+    assert "asks for more than one subject and a camera that moves" in errors
+    assert "far from" not in errors
+    assert "asks for" not in generate(*args)[2]
 
 
 def test_a_spec_may_change_settings_but_not_networks(

@@ -11,6 +11,7 @@ from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.weights import bundled_weights
 from vidcascade.data.config import Learnt, WorldConfig
 from vidcascade.data.known import check_prompt, describe_world, learn
+from vidcascade.data.stickers import StickerWorld
 
 WORLD = CascadeSpec.load("stickers").world
 assert WORLD is not None
@@ -36,6 +37,43 @@ def test_prompts_that_the_weights_know(prompt: str) -> None:
 def test_prompts_that_they_do_not(prompt: str) -> None:
     assert WORLD is not None
     assert check_prompt(prompt, WORLD).far
+
+
+@pytest.mark.parametrize(
+    ("prompt", "never"),
+    [
+        ("a cat on the left and a dog on the right, both spinning", ("more than one subject",)),
+        ("two ladybugs in the snow", ("more than one subject",)),
+        ("a cat over a meadow, camera pans left", ("a camera that moves",)),
+        ("a cat and a cat, zooming in", ("more than one subject", "a camera that moves")),
+        ("a soccer ball moving left under the stars", ()),
+        ("a blue star among the stars of a nebula", ()),
+        ("a tropical fish circling deep in the sea", ()),
+        ("a camera", ("a camera that moves",)),  # which is no sticker of this world
+    ],
+)
+def test_what_this_world_never_shows_is_named(prompt: str, never: tuple[str, ...]) -> None:
+    assert WORLD is not None
+    assert check_prompt(prompt, WORLD).never_shown == never
+    sticker = WORLD.model_copy(update={"subjects": (*WORLD.names("subjects"), "camera")})
+    assert not check_prompt("a camera in the snow", sticker).never_shown
+    both = WORLD.model_copy(update={"two_subjects": 0.1, "camera": 0.1})
+    assert check_prompt(prompt, both).never_shown == ()
+
+
+def test_every_wording_of_pairs_and_cameras_is_noticed() -> None:
+    assert WORLD is not None
+    shows = WORLD.model_copy(update={"two_subjects": 0.5, "camera": 0.5})
+    world = StickerWorld(shows.model_copy(update={"solid_share": 1.0}))
+    for seed in range(300):
+        described = world.describe(seed)
+        expected = []
+        if described.relation is not None:
+            expected.append("more than one subject")
+        if described.camera is not None:
+            expected.append("a camera that moves")
+        found = check_prompt(described.caption, WORLD).never_shown
+        assert list(found) == expected, described.caption
 
 
 def test_the_description_names_what_there_is() -> None:

@@ -210,9 +210,14 @@ def _warn(
     world = pipeline.spec.world
     if world is None:
         return
-    far = [text for text in prompts if check_prompt(text, world).far]
+    found = {text: check_prompt(text, world) for text in prompts}
+    far = [text for text, known in found.items() if known.far]
     for text in far:
         _say(f"{text!r} is far from what these weights were trained on.")
+    for text, known in found.items():
+        if known.never_shown:
+            missing = " and ".join(known.never_shown)
+            _say(f"{text!r} asks for {missing}, which these weights were never shown.")
     if far:
         _say(f"they know {describe_world(world)}.")
 

@@ -19,6 +19,8 @@ _SMALL = frozenset(
     | {"from", "its", "his", "her", "while", "very", "some", "one", "this", "that", "it", "there"}
     | {"as", "for", "animated", "sticker", "clip", "video"}
 )
+# Words of which every caption with a camera that moves has one.
+_CAMERA = frozenset({"camera", "pan", "pans", "panning", "zoom", "zooms", "zooming", "tilts"})
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,13 @@ class Known:
         unknown: words that no caption uses and that were not learnt in captions like it, in order.
         share: of the prompt's meaningful words, how many are known, in [0, 1].
         has_subject: whether it names a sticker or a solid of the world, or holds a learnt word.
+        never_shown: what it asks for in words that are known, and the world never shows.
     """
 
     unknown: tuple[str, ...]
     share: float
     has_subject: bool
+    never_shown: tuple[str, ...] = ()
 
     @property
     def far(self) -> bool:
@@ -63,7 +67,32 @@ def check_prompt(prompt: str, world: WorldConfig) -> Known:
     text = f" {' '.join(_split(prompt))} "
     named = any(f" {phrase} " in text for phrase in _phrases(world)["subjects"])
     plural = any(f" {phrase}s " in text for phrase in _phrases(world)["subjects"])
-    return Known(unknown, share, named or plural or bool(taught))
+    return Known(unknown, share, named or plural or bool(taught), _never_shown(text, world))
+
+
+def _never_shown(text: str, world: WorldConfig) -> tuple[str, ...]:
+    """What a prompt, its words with a space on each side, asks a world for that has none of it."""
+    found = []
+    if world.two_subjects == 0 and _count_subjects(text, world) > 1:
+        found.append("more than one subject")
+    other = _words_of(_phrases(world)["subjects"])  # a camera may be a sticker
+    if world.camera == 0 and (_CAMERA - other) & set(text.split()):
+        found.append("a camera that moves")
+    return tuple(found)
+
+
+def _count_subjects(text: str, world: WorldConfig) -> int:
+    """How many of the world's subjects a text names, a plural as two."""
+    phrases = _phrases(world)
+    # "Under the stars" is a place, and "a soccer ball" one subject.
+    for place in sorted(phrases["backgrounds"], key=len, reverse=True):
+        text = text.replace(f" {place} ", " ")
+    count = 0
+    for phrase in sorted(phrases["subjects"], key=len, reverse=True):
+        for ending, worth in (("", 1), ("s", 2)):
+            count += worth * text.count(f" {phrase}{ending} ")
+            text = text.replace(f" {phrase}{ending} ", " | ")
+    return count
 
 
 def _placing(world: WorldConfig) -> set[str]:
