@@ -31,7 +31,7 @@ from benchmarks.prompts import (
     reworded,
     world_prompts,
 )
-from benchmarks.special_words import SPECIAL, special_words
+from benchmarks.special_words import SPECIAL, Clips, special_words
 from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of
@@ -42,7 +42,6 @@ from vidcascade.metrics.adherence.scores import ASPECTS, Judgement, judge, share
 from vidcascade.metrics.adherence.teaching import Lessons, teach
 from vidcascade.video import contact_sheet
 
-Clips = list[NDArray[np.uint8]]
 # Seeds of descriptions and samples: far from those that training counts through.
 HELD_OUT, SEEN, BINDING = 880_000_000, 890_000_000, 895_000_000
 SHEET_CLIPS = 16
