@@ -51,7 +51,7 @@ class TextCache:
         for part in self._together(new) if new else []:
             states, mask = self.encoder.encode(part)
             for caption, row, there in zip(part, states.half().cpu(), mask.cpu(), strict=True):
-                self._states[caption] = row[there].clone()
+                self._states[caption] = row[there]
         rows = [self._states[caption] for caption in captions]
         while len(self._states) > _MAX_CAPTIONS:
             del self._states[next(iter(self._states))]
