@@ -14,9 +14,13 @@ from torch import Tensor
 from tests.training.conftest import counting_frames, tiny, write_metadata
 from vidcascade.cascade.assembling import assemble_cascade
 from vidcascade.cascade.pipeline import VidCascadePipeline
+from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.cascade.students import STUDENT_FILE, load_student, save_student
+from vidcascade.cascade.weights import load_network
 from vidcascade.data.known import check_prompt
 from vidcascade.errors import UsageError
+from vidcascade.nn.low_rank import add_low_rank, fingerprint, low_rank_state
 from vidcascade.training.mixing import mix
 from vidcascade.training.sources import FolderSource
 from vidcascade.training.trainer import RunSettings, train_stage
@@ -154,6 +158,33 @@ def test_what_is_known_is_not_forgotten_unasked(few: Path, monkeypatch: pytest.M
     assert mix(spec, "base", new, 1.0).old is new
     with pytest.raises(UsageError, match="--share 1"):
         mix(spec.model_copy(update={"world": None}), "base", new, 0.5)
+
+
+def test_a_student_goes_with_the_weights_that_it_changes(
+    command: Command, old: Path, few: Path, tmp_path: Path
+) -> None:
+    """Whichever stage is trained; where it is its own, the change is put on the new weights."""
+    spec = tiny("base", steps=2)
+    world = CascadeSpec.load(old / "spec.yaml").world
+    spec = spec.model_copy(update={"world": world})
+    network = load_network(old / "base", make_stage(spec.stage("base")), 384)
+    mark = fingerprint(network)
+    add_low_rank(network, 4)
+    state = {k: 0.2 * torch.randn(v.shape) for k, v in low_rank_state(network).items()}
+    save_student(tmp_path / STUDENT_FILE, state, mark)
+    student = {"base": tmp_path / STUDENT_FILE}
+    assemble_cascade(spec, {"base": old / "base"}, tmp_path / "fast", students=student)
+    for stage in ("base", "refiner"):
+        out = tmp_path / f"new-{stage}"
+        code, _, err = command(
+            "finetune", few, "--weights", tmp_path / "fast", "--out", out, "--stage", stage,
+            "--rank", 4, *QUICK,
+        )  # fmt: skip
+        assert code == 0, err
+        kept, teacher = load_student(out / "base" / STUDENT_FILE)
+        assert all(kept[key].equal(value.bfloat16()) for key, value in state.items())
+        assert (teacher == mark) == (stage == "refiner")
+        assert VidCascadePipeline.from_pretrained(out).spec.stage("base").distilled
 
 
 def test_errors_are_sentences(command: Command, old: Path, few: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from vidcascade.cascade.refiner import RefinerStage
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.stage import Conditioning
+from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.nn.text import build_text_encoder
 from vidcascade.training.dataset import Example, WorldDataset, collate
 from vidcascade.training.draws import Draws
@@ -165,3 +166,33 @@ def test_off_the_cpu_new_captions_are_encoded_together(monkeypatch: pytest.Monke
     torch.testing.assert_close(states, expected, atol=2e-3, rtol=2e-3)
     together(captions)
     assert calls == [3]
+
+
+@pytest.mark.parametrize("stage", ["base", "bridge"])
+def test_of_old_examples_what_the_network_said_is_learnt(stage: str) -> None:
+    spec = tiny(stage)
+    torch.manual_seed(0)
+    rule = make_stage(spec.stage(stage))
+    before, network = rule.build_network(8), rule.build_network(8)
+    torch.nn.init.normal_(before.head.weight, std=0.05)
+    network.load_state_dict(before.state_dict())
+    text = Heard() if spec.stage(stage).network.text else None
+    batch = batch_of(spec, stage, 4)
+    assert batch.old is not None
+    assert not batch.old.any()
+
+    def losses(old: list[bool], teacher: SpaceTimeDenoiser | None) -> Tensor:
+        batch.old = torch.tensor(old)
+        with torch.no_grad():
+            return stage_loss(rule, network, batch, text, Draws.of(3, range(4)), teacher)[0]
+
+    true = losses([False] * 4, before)
+    assert (true > 0).all()
+    # Without a network of before, all is learnt anew.
+    assert losses([True] * 4, None).equal(true)
+    mixed = losses([True, False, True, False], before)
+    assert mixed[[0, 2]].tolist() == pytest.approx([0, 0], abs=1e-9)
+    assert mixed[[1, 3]].equal(true[[1, 3]])
+    # A network that has moved on is called back.
+    torch.nn.init.normal_(network.head.weight, std=0.05)
+    assert (losses([True] * 4, before) > 0).all()

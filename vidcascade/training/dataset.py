@@ -36,6 +36,7 @@ class Example:
         previous: the clean truth at the stage before's size and rate, whole frames
             (B, n, 3, h, w), where it was asked for.
         corner: top and left of the target in the whole frame, pixels, (B, 2), with ``previous``.
+        old: whether a network that is trained on knows its like, bool (B,).
     """
 
     target: Tensor
@@ -46,6 +47,7 @@ class Example:
     augmentation: Tensor
     previous: Tensor | None = None
     corner: Tensor | None = None
+    old: Tensor | None = None
 
     def to(self, device: torch.device) -> Example:
         """Everything that a network reads on that device; ``previous`` stays where it is."""
@@ -58,6 +60,7 @@ class Example:
             self.augmentation.to(device),
             self.previous,
             self.corner,
+            None if self.old is None else self.old.to(device),
         )
 
     def repeated(self, times: int) -> Example:
@@ -127,6 +130,7 @@ class StageDataset(Dataset[Example]):
                 weight = weight / weight.mean()
         positions = torch.tensor(chosen, dtype=torch.float32)[None]
         example = Example(target, weight, positions, [drawn.caption], None, torch.zeros(1))
+        example.old = torch.tensor([drawn.old])
         if self.before is not None:
             previous = self._shrunken(target, self.before.size)
             example.given, example.augmentation = self._condition(previous, noise, damage)
@@ -208,6 +212,7 @@ def collate(items: list[Example]) -> Example:
         torch.cat([item.augmentation for item in items]),
         _joined([item.previous for item in items]),
         _joined([item.corner for item in items]),
+        _joined([item.old for item in items]),
     )
 
 

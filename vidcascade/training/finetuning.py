@@ -7,6 +7,7 @@ work is local and knows no subjects.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable
@@ -15,18 +16,22 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from vidcascade.cascade.assembling import assemble_cascade
 from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.cascade.students import STUDENT_FILE, load_student, save_student
 from vidcascade.cascade.weights import resolve_weights, verify_checksums
 from vidcascade.data.folder import METADATA
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
-from vidcascade.nn.low_rank import add_low_rank, allow_compiling, merge_low_rank
+from vidcascade.nn.low_rank import add_low_rank, allow_compiling, fingerprint, merge_low_rank
 from vidcascade.training.averages import averaged_changes
+from vidcascade.training.dataset import Example
+from vidcascade.training.draws import Draws
 from vidcascade.training.logs import Progress
 from vidcascade.training.mixing import with_words
+from vidcascade.training.objective import stage_loss
 from vidcascade.training.processes import process_state
 from vidcascade.training.sources import MixedSource
 from vidcascade.training.trainer import ENDLESS, RunSettings, SheetMaker, StageRun
@@ -112,7 +117,10 @@ def finetune(
         networks = {s.name: trained if s.name == stage else weights / s.name for s in spec.stages}
         kept = with_words(CascadeSpec.load(weights / "spec.yaml"), source.new)
         dtype = _stored_dtype(weights / stage)
-        assemble_cascade(kept, networks, out, dtype, overwrite, _card(weights, source, settings))
+        assemble_cascade(
+            kept, networks, out, dtype, overwrite, _card(weights, source, settings),
+            {s.name: networks[s.name] / STUDENT_FILE for s in kept.stages if s.student},
+        )  # fmt: skip
     state.wait_for_everyone()
     return out
 
@@ -132,12 +140,38 @@ class _Tuning(StageRun):
     def build(self) -> nn.Module:
         """See :meth:`StageRun.build`."""
         network = self.initial()
+        self.before = copy.deepcopy(network).requires_grad_(False).to(self.accelerator.device)
         if self.rank_of_change is not None:
             try:
                 add_low_rank(network, self.rank_of_change)
             except ValueError as error:
                 raise UsageError(f"--rank {self.rank_of_change}: {error}.") from None
         return network
+
+    def denoisers(self) -> list[SpaceTimeDenoiser]:
+        """See :meth:`StageRun.denoisers`."""
+        return [*super().denoisers(), self.before]
+
+    def loss(self, batch: Example, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Of old clips, not the truth but what the network predicted of them is to be learnt.
+
+        The truth of a few clips, drawn at random, moves what is known; this does not.
+        """
+        return stage_loss(self.rule, self.model, batch, self.text, draws, self.before)
+
+    def write(self, path: Path) -> None:
+        """The network and, if there was one, the student: the same change, of the new weights.
+
+        What makes a network need few steps is much the same change for all that are not far from
+        it (Luo et al. 2023, LCM-LoRA).
+        """
+        new = self.averaged()
+        new.save_pretrained(path)
+        assert self.settings.init is not None
+        student = self.settings.init / STUDENT_FILE
+        if student.is_file():
+            state, _ = load_student(student)
+            save_student(path / STUDENT_FILE, state, fingerprint(new))
 
     def learnt(self) -> SpaceTimeDenoiser:
         """See :meth:`StageRun.learnt`."""

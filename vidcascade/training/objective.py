@@ -74,8 +74,19 @@ def stage_loss(
     batch: Example,
     text: TextCache | None,
     draws: Draws,
+    before: SpaceTimeDenoiser | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Loss and σ of each sample, (B,) both; all randomness comes from ``draws``."""
+    """Loss and σ of each sample, (B,) both; all randomness comes from ``draws``.
+
+    Args:
+        stage: whose network is trained.
+        network: the network.
+        batch: B examples.
+        text: encodes captions, if the network reads any.
+        draws: of the B examples.
+        before: the network as it was. What it predicts of :attr:`Example.old` ones is then to be
+            predicted still, in place of the truth (learning without forgetting, Li & Hoiem 2017).
+    """
     recipe = stage.spec.training
     sigma = training_sigmas(draws.normal(), recipe.shift, std=recipe.sigma_std)
     noise = draws.normal(*batch.target.shape[1:])
@@ -101,17 +112,26 @@ def stage_loss(
         # that detail under the noise; here it learns to make it.
         swap = per_sample(at_start.to(device), point)
         point = torch.where(swap, add_noise(start, noise, sigma), point)
-    x = stage.predict(
-        network,
-        point,
-        sigma,
-        batch.given,
-        batch.augmentation,
-        states,
-        mask,
-        batch.positions,
-    )
-    return velocity_loss(x, batch.target, sigma, batch.weight, recipe.huber), sigma
+
+    def ask(asked: SpaceTimeDenoiser, rows: Tensor | slice) -> Tensor:
+        return stage.predict(
+            asked,
+            point[rows],
+            sigma[rows],
+            None if batch.given is None else batch.given.part(rows),
+            batch.augmentation[rows],
+            None if states is None else states[rows],
+            None if mask is None else mask[rows],
+            batch.positions[rows],
+        )
+
+    target = batch.target
+    if before is not None and batch.old is not None and batch.old.any():
+        known = batch.old.nonzero().flatten()
+        with torch.no_grad():
+            target = target.index_copy(0, known, ask(before, known).to(target))
+    x = ask(network, slice(None))
+    return velocity_loss(x, target, sigma, batch.weight, recipe.huber), sigma
 
 
 @torch.no_grad()

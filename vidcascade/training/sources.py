@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -28,11 +28,13 @@ class Drawn:
         frames: uint8 (T, size, size, 3) RGB.
         caption: what they show; may be empty.
         cover: the subject's alpha, float32 (T, size, size) in [0, 1], where it is known.
+        old: whether a network that is trained on knows its like.
     """
 
     frames: NDArray[np.uint8]
     caption: str
     cover: NDArray[np.float32] | None = None
+    old: bool = False
 
 
 class ClipSource(Protocol):
@@ -183,5 +185,6 @@ class MixedSource:
         self, number: int, size: int, times: Sequence[float], rng: np.random.Generator
     ) -> Drawn:
         """See :meth:`ClipSource.draw`."""
-        chosen = self.new if rng.random() < self.share else self.old
-        return chosen.draw(number, size, times, rng)
+        if rng.random() < self.share:
+            return self.new.draw(number, size, times, rng)
+        return replace(self.old.draw(number, size, times, rng), old=True)
