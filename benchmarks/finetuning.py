@@ -31,6 +31,8 @@ from benchmarks.adherence import (
 from benchmarks.common import RESULTS, Table, in_one_sentence, save_result
 from benchmarks.prompts import Prompt, world_prompts
 from vidcascade.cascade.pipeline import VidCascadePipeline
+from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.cascade.weights import SPEC_FILE, resolve_weights
 from vidcascade.data.config import WorldConfig
 from vidcascade.data.stickers import StickerWorld
 from vidcascade.errors import UsageError
@@ -42,6 +44,7 @@ from vidcascade.video import contact_sheet, write_clip
 # Seeds of the clips that are given, and of the prompts that ask for the new subject.
 GIVEN, ASKED_FOR = 910_000_000, 920_000_000
 ASPECTS = ("subject", "motion", "background", "everything")
+SHOWN = 6  # clips of the sheet, before and after
 SIZE, FPS = 128, 16  # of the clips that are given: not the stage's own, as a person's are not
 
 
@@ -53,8 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--subject", default="penguin", help="sticker that the weights never saw")
     parser.add_argument("--given", type=int, default=5, help="clips of it to learn from")
     parser.add_argument("--minutes", type=float, default=10.0, help="of training")
-    parser.add_argument("--clips", type=int, default=48, help="old held-out combinations")
-    parser.add_argument("--new", type=int, default=12, help="prompts for the new subject")
+    parser.add_argument("--clips", type=int, default=96, help="old held-out combinations")
+    parser.add_argument("--new", type=int, default=24, help="prompts for the new subject")
+    parser.add_argument("--teachers", action="store_true", help="sample in full as well")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE",
                         help="another option of finetune: share=0.3; repeatable")  # fmt: skip
     add_lessons(parser)
@@ -68,13 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """The whole benchmark."""
-    before = VidCascadePipeline.from_pretrained(args.weights, teacher=True)
-    config = before.spec.world
+    spec = CascadeSpec.load(resolve_weights(args.weights) / SPEC_FILE)
+    config = spec.world
     if config is None:
         raise UsageError("These weights were trained on clips, not on the world: nothing to ask.")
     if args.subject in config.names("subjects"):
         raise UsageError(f"These weights know {args.subject}: choose another --subject.")
-    duration = before.spec.stages[0].frames / before.spec.fps
+    duration = spec.stages[0].frames / spec.fps
     wider = config.model_copy(update={"subjects": (*config.names("subjects"), args.subject)})
     taught = StickerWorld(wider)
     lessons = Lessons.for_world(taught, args.scenes, args.lessons)
@@ -90,37 +94,47 @@ def run(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         draw_clips(alone, Path(folder), args.given, duration)
         finetune(args, Path(folder), tuned)
-    pipelines = {"before": before, "after": VidCascadePipeline.from_pretrained(tuned)}
-    found: dict[tuple[str, str], list[Judgement]] = {}
+    modes = ["student" if spec.stages[0].student is not None else "in full"]
+    if args.teachers and modes == ["student"]:
+        modes.append("teacher")
+    tables: list[Table] = []
+    data: dict[str, object] = {}
     sheet: Clips = []
-    for when, pipeline in pipelines.items():
-        pipeline.set_progress_bar_config(disable=True)
-        for which, asked in prompts.items():
-            clips = generate(pipeline, asked, pipeline.spec.stages[0].name, 4, f"{which}, {when}")
-            found[which, when] = judged(recogniser, clips, asked)
-            if which == "new":
-                sheet += clips[:6]
-    table = make_table(found, args)
-    table.show()
+    hashes: dict[str, str] = {}
+    for mode in modes:
+        found: dict[tuple[str, str], list[Judgement]] = {}
+        for when, folder in (("before", args.weights), ("after", tuned)):
+            pipeline = VidCascadePipeline.from_pretrained(folder, teacher=mode == "teacher")
+            pipeline.set_progress_bar_config(disable=True)
+            hashes = hashes or dict(pipeline.weight_hashes)
+            for which, asked in prompts.items():
+                name = f"{mode}, {which}, {when}"
+                clips = generate(pipeline, asked, pipeline.spec.stages[0].name, 4, name)
+                found[which, when] = judged(recogniser, clips, asked)
+                data[name] = [asdict(j) for j in found[which, when]]
+                if which == "new" and mode == modes[0]:
+                    sheet += clips[:SHOWN]
+        tables.append(make_table(found, args, mode))
+        tables[-1].show()
     options = "".join(f" --option {option}" for option in args.option)
     save_result(
         "finetuning",
         "Finetuning on a new subject",
         f"python -m benchmarks.finetuning --subject {args.subject} --minutes {args.minutes:g} "
-        f"--clips {args.clips} --new {args.new}{options}",
+        f"--clips {args.clips} --new {args.new}{' --teachers' * args.teachers}{options}",
         {
             "weights": Path(args.weights).name,
-            "weight_hashes": before.weight_hashes,
+            "weight_hashes": hashes,
             "given": args.given,
             "minutes": args.minutes,
             "lessons": asdict(lessons),
         },
-        [table],
-        {f"{which}, {when}": [asdict(j) for j in js] for (which, when), js in found.items()},
+        tables,
+        data,
         args.results,
     )
-    shown = prompts["new"][:6]
-    labels = [f"{when}: {p.text}" for when in pipelines for p in shown]
+    shown = prompts["new"][:SHOWN]
+    labels = [f"{when}: {p.text}" for when in ("before", "after") for p in shown]
     iio.imwrite(args.results / "finetuning.png", contact_sheet(sheet, labels))
 
 
@@ -162,7 +176,9 @@ def judged(recogniser: Recogniser, clips: Clips, prompts: list[Prompt]) -> list[
     return [judge(recogniser, c, p.described, p.text) for c, p in zip(clips, prompts, strict=True)]
 
 
-def make_table(found: dict[tuple[str, str], list[Judgement]], args: argparse.Namespace) -> Table:
+def make_table(
+    found: dict[tuple[str, str], list[Judgement]], args: argparse.Namespace, mode: str
+) -> Table:
     """Old and new prompts, before and after."""
     order = [("old", "before"), ("old", "after"), ("new", "before"), ("new", "after")]
     columns = ["recognised", *(f"{which}, {when}" for which, when in order)]
@@ -178,13 +194,20 @@ def make_table(found: dict[tuple[str, str], list[Judgement]], args: argparse.Nam
     ]
     lost, won = flips.count((True, False)), flips.count((False, True))
     change = float(np.mean([int(bool(b)) - int(bool(a)) for a, b in flips]))
+    how = {
+        "student": "sampled as generate does, by the base's student, which goes with the weights",
+        "teacher": "sampled in full (--teacher)",
+        "in full": "sampled in full",
+    }
+    subject = f"{args.given} clips of a {args.subject}"
     return Table(
-        f"Before and after {args.minutes:g} minutes on {args.given} clips of a {args.subject}",
+        f"Before and after {args.minutes:g} minutes on {subject}"
+        + (" (--teacher)" if mode == "teacher" else ""),
         columns,
         rows,
         (
             "old: held-out combinations of what the weights knew; new: the new subject in motions "
-            "and on backgrounds of the old world; both sampled in full (--teacher)",
+            f"and on backgrounds of the old world; {how[mode]}",
             f"old clips that were right and are no longer: {lost}; that were wrong and are right "
             f"now: {won}; everything changed by {100 * change:+.0f} points",
         ),

@@ -19,6 +19,25 @@ def tiny_cascade(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def eye(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """LPIPS weights that nobody taught."""
+    import torch
+    from safetensors.torch import save_file
+
+    shapes = ((64, 3, 11), (192, 64, 5), (384, 192, 3), (256, 384, 3), (256, 256, 3))
+    g = torch.Generator().manual_seed(0)
+    state = {}
+    for layer, (out, into, side) in enumerate(shapes):
+        scale = (into * side**2) ** -0.5
+        state[f"features.{layer}.weight"] = scale * torch.randn(out, into, side, side, generator=g)
+        state[f"features.{layer}.bias"] = torch.zeros(out)
+        state[f"lin.{layer}.weight"] = torch.ones(out)
+    file = tmp_path_factory.mktemp("lpips") / "eye.safetensors"
+    save_file(state, file)
+    return file
+
+
 @pytest.fixture
 def command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.training import conftest as training
+from vidcascade.cascade.spec import bundled_configs
 from vidcascade.video import read_clip
 
 clips = training.clips
@@ -140,3 +141,24 @@ def test_a_stage_is_given_once(command: Command, tiny_cascade: Path, tmp_path: P
     assert code == 2
     assert "each stage once" in err
     assert not (tmp_path / "cascade").exists()
+
+
+@pytest.mark.filterwarnings("ignore:no stickers in")
+def test_a_student_goes_on_by_eye(
+    command: Command, tiny_cascade: Path, eye: Path, tmp_path: Path
+) -> None:
+    text = (bundled_configs() / "tiny.yaml").read_text()
+    assert "student: {steps: 1," in text
+    (tmp_path / "two.yaml").write_text(text.replace("student: {steps: 1,", "student: {steps: 2,"))
+    ask = ("distil", "base", "--weights", tiny_cascade, "--spec", tmp_path / "two.yaml", *QUICK)
+    code, _, err = command(*ask, "--steps", 1, "--out", tmp_path / "first")
+    assert code == 0, err
+    first = tmp_path / "first" / "base" / "student.safetensors"
+    further = (*ask, "--method", "perceptual", "--out", tmp_path / "second")
+    code, _, err = command(*further, "--steps", 2, "--init", first)
+    assert code == 2
+    assert "LPIPS weights in safetensors with lpips (--lpips)" in err
+    assert not (tmp_path / "second").exists()
+    code, out, err = command(*further, "--steps", 2, "--init", first, "--lpips", eye)
+    assert code == 0, err
+    assert out.splitlines()[-1].endswith("second/base/student.safetensors")

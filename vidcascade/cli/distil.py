@@ -30,7 +30,9 @@ def distil(
     spec: Annotated[
         str | None, typer.Option(help="Spec that describes the student [the weights' own].")
     ] = None,
-    method: Annotated[str, typer.Option(help="consistency or matching.")] = "consistency",
+    method: Annotated[str, typer.Option(help="consistency, matching or perceptual.")] = (
+        "consistency"
+    ),
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/distil"),
     data: Data = None,
     data_share: DataShare = 1.0,
@@ -46,6 +48,9 @@ def distil(
     keep: Annotated[
         float, typer.Option(help="Share of it that stays in the result, 0 to below 1.")
     ] = 0.0,
+    lpips: Annotated[
+        Path | None, typer.Option(help="LPIPS weights, safetensors; for perceptual.")
+    ] = None,
     seed: Seed = 0,
     workers: Workers = 1,
     sheet_every: SheetEvery = 250,
@@ -88,7 +93,7 @@ def distil(
         if sheet_every and method in METHODS:
             sheets = SheetWriter(with_students(loaded), stage, place, source)
         student = distil_stage(
-            loaded, stage, method, folder / stage, settings, report, sheets, source
+            loaded, stage, method, folder / stage, settings, report, sheets, source, lpips
         )
     if is_main():
         typer.echo(f"Student: {student}")
