@@ -47,10 +47,15 @@ OWN_SHARE = "0.7"
 # Half of what the truth taught is kept: nearly all of the gain on the stages' work, for less of a
 # loss on the truth (benchmarks.gap).
 OWN_KEEP = "0.5"
-# Shares of the time for distillation: matching goes on from what consistency has learnt.
-DISTILLING = {"consistency": 0.55, "matching": 0.45}
-# At half the rate, and with a quarter of the former kept, which has no grid in flat areas.
-MATCHING = ("--set", "adam_lr=5.0e-4", "--keep", "0.25")
+# Shares of the time for distillation. Each goes on from what the one before it has taught; the
+# third needs LPIPS weights.
+DISTILLING = {"consistency": 0.35, "matching": 0.3, "perceptual": 0.35}
+# At lower rates, with some of the former kept: after matching a quarter, which has no grid in flat
+# areas, and after perceptual half, which has the contrast of guidance.
+GOING_ON = {
+    "matching": ("--set", "adam_lr=5.0e-4", "--keep", "0.25"),
+    "perceptual": ("--set", "adam_lr=7.0e-4", "--keep", "0.5"),
+}
 EVALUATIONS: dict[str, tuple[str, ...]] = {
     "adherence": ("--clips", "48", "--seen", "16", "--wording", "8", "--binding", "9"),
     "distillation": ("--clips", "48"),
@@ -273,19 +278,29 @@ class Plan:
         return str(file)
 
     def _distil(self) -> None:
-        """The base's student, by both methods one after the other, and the cascade with it."""
+        """The base's student, by one method after the other, and the cascade with it."""
         student = None
-        for method, share in DISTILLING.items():
+        for method, share in self._methods().items():
             out = self.out / method
             command = ["distil", "base", "--spec", self.args.spec, "--weights", str(self.weights)]
             minutes = self.budgets["distil"] * share
             command += ["--method", method, "--out", str(out), *self._pace(), *self.clips]
             command += ["--budget-minutes", str(minutes), *self._compiled(method, minutes)]
             if student is not None:
-                command += ["--init", str(student), *MATCHING]
+                command += ["--init", str(student), *GOING_ON[method]]
+            if method == "perceptual":
+                command += ["--lpips", str(self.args.lpips)]
             self._python("-m", "vidcascade", *command)
             student = out / "base" / "student.safetensors"
         self._assemble(student)
+
+    def _methods(self) -> dict[str, float]:
+        """Ways of distilling that can be gone here, and their shares of the time."""
+        possible = dict(DISTILLING)
+        student = self.spec.stages[0].student
+        if self.args.lpips is None or student is None or student.steps < 2:
+            del possible["perceptual"]
+        return {method: share / sum(possible.values()) for method, share in possible.items()}
 
     def _measure(self, name: str) -> Callable[[], None]:
         def act() -> None:
@@ -314,7 +329,7 @@ class Plan:
                 command += ["--run", f"{name}={self.out / name / stage}:{size}"]
         student = self.spec.stages[0].student
         if student is not None and self.budgets["distil"] > 0:
-            for method in DISTILLING:
+            for method in self._methods():
                 place = self.out / method / "base"
                 command += ["--run", f"student, {method}={place}:{student.training.batch}"]
         self._python(*command)
@@ -350,7 +365,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="captioned videos beside the drawn ones")  # fmt: skip
     parser.add_argument("--clips-share", type=float, default=0.15, help="their share [%(default)s]")
     parser.add_argument("--lpips", type=Path, metavar="FILE",
-                        help="AlexNet LPIPS weights, to measure likeness as well")  # fmt: skip
+                        help="AlexNet LPIPS weights, to teach by and to measure with")  # fmt: skip
     parser.add_argument("--workers", type=int, default=1, help="processes that draw examples")
     parser.add_argument(
         "--compile", action="store_true", help="compile the networks (on a CPU needs g++)"

@@ -153,3 +153,35 @@ def test_a_gpu_is_given_the_batches_of_the_spec_that_is_meant_for_one(
         # The others are too short for compiling to pay.
         assert ("--compile" in words) == ("distil" in words)
         assert words[words.index("--save-every") + 1] == "1000"
+
+
+def test_a_student_is_taught_by_eye_where_lpips_weights_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(script.Plan, "_python", lambda self, *words: commands.append([*words]))
+    eye = tmp_path / "eye.safetensors"
+    eye.touch()
+
+    def distilled(place: str, *options: str) -> dict[str, list[str]]:
+        commands.clear()
+        assert main(["--out", str(tmp_path / place), "--only", "distil", *options]) == 0
+        runs = [words for words in commands if "distil" in words]
+        assembled = commands[-1]
+        last = Path(runs[-1][runs[-1].index("--out") + 1]) / "base" / "student.safetensors"
+        assert f"base={last}" in assembled
+        minutes = [float(words[words.index("--budget-minutes") + 1]) for words in runs]
+        assert sum(minutes) == pytest.approx(script.BUDGETS["distil"])
+        return {words[words.index("--method") + 1]: words for words in runs}
+
+    assert [*distilled("without")] == ["consistency", "matching"]
+    assert [*distilled("one-step", "--spec", "tiny", "--lpips", str(eye))] == [
+        "consistency", "matching",
+    ]  # fmt: skip
+    runs = distilled("with", "--lpips", str(eye))
+    assert [*runs] == ["consistency", "matching", "perceptual"]
+    assert "--lpips" not in runs["matching"]
+    last = runs["perceptual"]
+    assert last[last.index("--lpips") + 1] == str(eye)
+    assert last[last.index("--init") + 1].endswith("matching/base/student.safetensors")
+    assert last[last.index("--keep") + 1] == "0.5"
