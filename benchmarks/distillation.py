@@ -36,7 +36,8 @@ from vidcascade.errors import UsageError
 from vidcascade.metrics.adherence.recogniser import Recogniser
 from vidcascade.metrics.adherence.scores import Judgement, judge, share_right
 from vidcascade.metrics.adherence.teaching import Lessons
-from vidcascade.metrics.fidelity import LPIPS, gradient_sharpness, psnr
+from vidcascade.metrics.fidelity import gradient_sharpness, psnr
+from vidcascade.nn.lpips import LPIPS
 
 Clips = list[NDArray[np.uint8]]
 TEACHER = "teacher"

@@ -31,8 +31,8 @@ from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.running import key_of, run_stage
 from vidcascade.cascade.stage import resize
 from vidcascade.errors import UsageError
-from vidcascade.metrics.fidelity import LPIPS
 from vidcascade.metrics.statistics import bootstrap_mean
+from vidcascade.nn.lpips import LPIPS
 from vidcascade.nn.precision import working_dtype
 from vidcascade.training.dataset import to_video
 from vidcascade.training.draws import Draws

@@ -27,8 +27,9 @@ from benchmarks.interpolators import Given, Method, Picture, make_methods, recur
 from vidcascade.cascade.weights import file_hashes
 from vidcascade.errors import UsageError
 from vidcascade.interpolation.model import bundled_interpolator
-from vidcascade.metrics.fidelity import LPIPS, gradient_sharpness, psnr, ssim
+from vidcascade.metrics.fidelity import gradient_sharpness, psnr, ssim
 from vidcascade.metrics.statistics import bootstrap_mean
+from vidcascade.nn.lpips import LPIPS
 
 CLIPS = Path(__file__).parents[2] / "shared" / "data" / "clips"
 RIFE = Path("runs/rife")

@@ -34,9 +34,9 @@ from vidcascade.data.stickers import StickerWorld
 from vidcascade.errors import UsageError
 from vidcascade.metrics.adherence.recogniser import Recogniser, frames_to_tensor
 from vidcascade.metrics.adherence.teaching import Lessons
-from vidcascade.metrics.fidelity import LPIPS
 from vidcascade.metrics.likeness import kernel_distance_interval
 from vidcascade.metrics.statistics import Interval
+from vidcascade.nn.lpips import LPIPS
 
 SIDE = 128  # at which AlexNet looks, pictures and subjects alike
 FRAMES = 4  # of each clip, evenly from the first to the last

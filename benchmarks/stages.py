@@ -33,9 +33,10 @@ from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.stage import resize
 from vidcascade.data.fetch import cache_folder, has_stickers
 from vidcascade.errors import UsageError
-from vidcascade.metrics.fidelity import LPIPS, gradient_sharpness, psnr, ssim
+from vidcascade.metrics.fidelity import gradient_sharpness, psnr, ssim
 from vidcascade.metrics.flicker import mean_absolute_difference, warping_error
 from vidcascade.metrics.statistics import bootstrap_mean
+from vidcascade.nn.lpips import LPIPS
 from vidcascade.training.dataset import to_video
 
 LPIPS_WEIGHTS = Path(__file__).parents[2] / "shared" / "data" / "lpips_alex.safetensors"

@@ -99,7 +99,7 @@ def _tlpips(weights: Path | None) -> Any:
         return None
     import torch
 
-    from vidcascade.metrics.fidelity import LPIPS
+    from vidcascade.nn.lpips import LPIPS
 
     model = LPIPS(weights)
 

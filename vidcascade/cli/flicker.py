@@ -204,7 +204,7 @@ def _exceeded(
 def _lpips(weights: Path) -> Callable[..., float]:
     import torch
 
-    from vidcascade.metrics.fidelity import LPIPS
+    from vidcascade.nn.lpips import LPIPS
 
     model = LPIPS(weights)
 

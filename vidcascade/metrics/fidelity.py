@@ -1,7 +1,7 @@
 """How close two pictures are, and how sharp one is.
 
-PSNR; SSIM (Wang et al. 2004, doi:10.1109/TIP.2003.819861); two sharpness measures; LPIPS from
-:mod:`vidcascade.nn.lpips`.
+PSNR; SSIM (Wang et al. 2004, doi:10.1109/TIP.2003.819861); two sharpness measures. LPIPS, which is
+a loss as well, is in :mod:`vidcascade.nn.lpips`.
 
 Arrays are channels-last. A float array needs its ``data_range`` (1.0 for pictures in [0, 1]).
 """
@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidcascade.errors import UsageError
-from vidcascade.nn.lpips import LPIPS
 
-__all__ = ["LPIPS", "gradient_sharpness", "laplacian_variance", "psnr", "ssim"]
+__all__ = ["gradient_sharpness", "laplacian_variance", "psnr", "ssim"]
 
 Values = NDArray[np.float64]
 
