@@ -3,7 +3,8 @@
 Adherence asks whether a subject can be recognised; this asks how far what was drawn is from what
 the world draws. Generated and true clips of the same descriptions are compared as two sets (kernel
 distance of AlexNet features, :mod:`vidcascade.metrics.likeness`), whole pictures and the outlined
-subjects apart, of the base's clips and of the whole cascade's. See ``benchmarks/README.md``.
+subjects apart, and whole pictures by the recogniser's features as well, of the base's clips and of
+the whole cascade's. See ``benchmarks/README.md``.
 """
 
 from __future__ import annotations
@@ -281,8 +282,8 @@ def make_table(rows: Sequence[Row], known: dict[str, list[Features]]) -> tuple[T
             f"of held-out combinations, n = {len(rows[0].seen[0])} clips, {FRAMES} frames of each; "
             f"AlexNet's five layers (LPIPS's trunk) at {SIDE}²; subjects are cut out by their "
             "outline, frames without one are taken whole; intervals: subsampling, 95 %",
-            "a student that was taught by LPIPS was taught by that very network: for it the "
-            "recogniser, another one, is the fairer judge, though it hardly minds a blur",
+            "a student that was taught by LPIPS was taught by that very network, and not by the "
+            "recogniser, which hardly minds a blur",
         ),
     )
     return table, data

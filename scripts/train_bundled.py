@@ -3,7 +3,8 @@
 Fetches the stickers, trains the stages one after the other, puts them together, measures them and
 writes the model card. With ``--spec`` it does so for any cascade, also for one of one or two stages
 (``configs/baselines``): what needs a base, a bridge and a refiner is then left out. With
-``--clips`` the base and its student also learn from a folder of captioned videos.
+``--clips`` the base and its student also learn from a folder of captioned videos; with ``--lpips``
+the student's last step is taught by eye.
 Every training has a budget in minutes, at whose end its learning rates have decayed. Run the same
 command again after an interruption, however it came: what is done is skipped, and a training goes
 on from its last checkpoint.
@@ -289,18 +290,27 @@ class Plan:
             if student is not None:
                 command += ["--init", str(student), *GOING_ON[method]]
             if method == "perceptual":
+                if self.args.lpips is None:
+                    raise SystemExit(f"{self.out} was begun with --lpips: name the weights again.")
                 command += ["--lpips", str(self.args.lpips)]
             self._python("-m", "vidcascade", *command)
             student = out / "base" / "student.safetensors"
         self._assemble(student)
 
     def _methods(self) -> dict[str, float]:
-        """Ways of distilling that can be gone here, and their shares of the time."""
-        possible = dict(DISTILLING)
-        student = self.spec.stages[0].student
-        if self.args.lpips is None or student is None or student.steps < 2:
-            del possible["perceptual"]
-        return {method: share / sum(possible.values()) for method, share in possible.items()}
+        """Ways of distilling that this run goes, and their shares of the time.
+
+        They are settled once: LPIPS weights that are named later are only measured with.
+        """
+        file = self.out / "distil.json"
+        if not file.exists():
+            chosen = dict(DISTILLING)
+            student = self.spec.stages[0].student
+            if self.args.lpips is None or student is None or student.steps < 2:
+                del chosen["perceptual"]
+            file.write_text(json.dumps([*chosen]), encoding="utf-8")
+        shares = {method: DISTILLING[method] for method in json.loads(file.read_text("utf-8"))}
+        return {method: share / sum(shares.values()) for method, share in shares.items()}
 
     def _measure(self, name: str) -> Callable[[], None]:
         def act() -> None:

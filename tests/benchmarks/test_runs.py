@@ -22,6 +22,7 @@ from benchmarks import (
 )
 from benchmarks.truths import real_truths
 from tests.benchmarks.loading import load_script
+from vidcascade.cascade.assembling import assemble_cascade
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
@@ -183,26 +184,32 @@ def test_a_subject_is_cut_out_with_a_margin_and_kept_inside() -> None:
     np.testing.assert_array_equal(likeness.cut(frame, mask), frame)
 
 
-def test_distillation_runs(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def with_student(folder: Path, out: Path) -> tuple[Path, Path]:
+    """A spec that describes a student of the pipeline's base, and the file of one."""
     spec = CascadeSpec.load(folder / "spec.yaml")
     student = CascadeSpec.load("tiny").stage("base").student
     assert student is not None
     base = spec.stage("base").model_copy(update={"student": student})
-    described = tmp_path / "spec.yaml"
+    described = out / "spec.yaml"
     stages_ = (base, *spec.stages[1:])
     described.write_text(spec.model_copy(update={"stages": stages_}).to_yaml())
     network = load_network(folder / "base", make_stage(base), 384)
     mark = fingerprint(network)
     add_low_rank(network, student.rank)
-    save_student(tmp_path / "s.safetensors", low_rank_state(network), mark)
+    save_student(out / "s.safetensors", low_rank_state(network), mark)
+    return described, out / "s.safetensors"
+
+
+def test_distillation_runs(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    described, file = with_student(folder, tmp_path)
     arguments = [
         "--weights", str(folder), "--spec", str(described), "--clips", "2", "--lessons", "2",
         "--scenes", "40", "--run", str(tmp_path / "run"), "--results", str(tmp_path),
         "--teacher-steps", "1,2", "--student-steps", "1", "--lpips", str(tmp_path / "none"),
     ]  # fmt: skip
-    assert distillation.main([*arguments, "--student", f"same={tmp_path / 's.safetensors'}"]) == 0
+    assert distillation.main([*arguments, "--student", f"same={file}"]) == 0
     result = json.loads((tmp_path / "distillation.json").read_text())
     rows = result["tables"][0]["rows"]
     assert [row[:3] for row in rows] == [
@@ -215,11 +222,21 @@ def test_distillation_runs(
     assert "describes no student" in capsys.readouterr().err
 
 
-def test_finetuning_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("student", [False, True])
+def test_finetuning_runs(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], student: bool
+) -> None:
+    weights = folder
+    if student:
+        described, file = with_student(folder, tmp_path)
+        networks = {name: folder / name for name in ("base", "bridge", "refiner")}
+        weights = tmp_path / "weights"
+        spec = CascadeSpec.load(described)
+        assemble_cascade(spec, networks, weights, students={"base": file})
     arguments = [
-        "--weights", str(folder), "--clips", "2", "--new", "2", "--given", "2", "--lessons", "2",
+        "--weights", str(weights), "--clips", "2", "--new", "2", "--given", "2", "--lessons", "2",
         "--scenes", "40", "--run", str(tmp_path / "run"), "--results", str(tmp_path),
-        "--minutes", "0.02", "--option", "batch=1", "--option", "workers=0",
+        "--minutes", "0.02", "--option", "batch=1", "--option", "workers=0", "--teachers",
     ]  # fmt: skip
     assert finetuning.main([*arguments, "--subject", "rocket"]) == 2
     assert "know rocket" in capsys.readouterr().err
@@ -227,10 +244,13 @@ def test_finetuning_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
     if not STICKERS:
         return
     result = json.loads((tmp_path / "finetuning.json").read_text())
-    (table,) = result["tables"]
-    assert table["columns"][1:] == ["old, before", "old, after", "new, before", "new, after"]
-    assert all("n = 2" in cell for cell in table["rows"][0][1:])
-    assert {j["wanted"][0] for j in result["data"]["in full, new, after"]} == {"penguin"}
+    modes = ("student", "teacher") if student else ("in full",)
+    assert len(result["tables"]) == len(modes)
+    for mode, table in zip(modes, result["tables"], strict=True):
+        assert table["columns"][1:] == ["old, before", "old, after", "new, before", "new, after"]
+        assert all("n = 2" in cell for cell in table["rows"][0][1:])
+        assert {j["wanted"][0] for j in result["data"][f"{mode}, new, after"]} == {"penguin"}
+        assert ("(--teacher)" in table["title"]) == (mode == "teacher")
     assert (tmp_path / "finetuning.png").stat().st_size > 1000
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -20,8 +22,12 @@ from vidcascade.cascade.students import STUDENT_FILE, load_student, save_student
 from vidcascade.cascade.weights import load_network
 from vidcascade.data.known import check_prompt
 from vidcascade.errors import UsageError
+from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.nn.low_rank import add_low_rank, fingerprint, low_rank_state
+from vidcascade.training import finetuning
+from vidcascade.training.dataset import StageDataset, collate
 from vidcascade.training.mixing import mix
+from vidcascade.training.objective import stage_loss
 from vidcascade.training.sources import FolderSource
 from vidcascade.training.trainer import RunSettings, train_stage
 from vidcascade.video import write_clip
@@ -158,6 +164,58 @@ def test_what_is_known_is_not_forgotten_unasked(few: Path, monkeypatch: pytest.M
     assert mix(spec, "base", new, 1.0).old is new
     with pytest.raises(UsageError, match="--share 1"):
         mix(spec.model_copy(update={"world": None}), "base", new, 0.5)
+
+
+def test_old_clips_are_marked_and_asked_of_the_network_that_was(
+    command: Command, old: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = CascadeSpec.load(old / "spec.yaml")
+    source = mix(spec, "base", FolderSource.open(spec, "base", few, stills=True), 0.5)
+    data = StageDataset(spec, spec.stage("base"), source, 8)
+    batch = collate([data[k] for k in range(8)])
+    assert batch.old is not None
+    from_folder = [caption == "an okapi at a bar" for caption in batch.captions]
+    assert 0 < sum(from_folder) < 8
+    assert batch.old.tolist() == [not new for new in from_folder]
+    twice = batch.to(torch.device("cpu")).repeated(2).old
+    assert twice is not None
+    assert twice.tolist() == [not new for new in from_folder for _ in range(2)]
+
+    asked: list[tuple[SpaceTimeDenoiser | None, float]] = []
+
+    def noted(*given: object) -> tuple[Tensor, Tensor]:
+        rule, network, examples, text, draws, before = given
+        everything_old = replace(examples, old=torch.ones(2, dtype=torch.bool))
+        with torch.no_grad():
+            same = stage_loss(rule, network, everything_old, text, draws.part([0, 1]), before)[0]
+        asked.append((before, float(same.mean())))
+        return stage_loss(*given)
+
+    monkeypatch.setattr(finetuning, "stage_loss", noted)
+    ask = ("finetune", few, "--weights", old, *QUICK)
+    code, _, err = command(*ask, "--rank", 2, "--out", tmp_path / "mixed")
+    assert code == 0, err
+    was = load_network(old / "base", make_stage(spec.stage("base")), 384).state_dict()
+    assert all(was[k].equal(v) for k, v in asked[-1][0].state_dict().items())
+    assert asked[0][1] == pytest.approx(0, abs=1e-9)  # a change of low rank begins at nothing
+    code, _, err = command(*ask, "--share", "1", "--out", tmp_path / "new-alone")
+    assert code == 0, err
+    assert asked[-1][0] is None
+
+
+def test_a_student_of_other_weights_is_told_before_training(
+    command: Command, old: Path, few: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(old, tmp_path / "odd")
+    network = load_network(old / "base", make_stage(tiny("base").stage("base")), 384)
+    add_low_rank(network, 4)
+    save_student(tmp_path / "odd" / "base" / STUDENT_FILE, low_rank_state(network), "0" * 64)
+    code, out, err = command(
+        "finetune", few, "--weights", tmp_path / "odd", "--out", tmp_path / "new", *QUICK
+    )
+    assert code != 0
+    assert "the student of other weights" in err
+    assert "step" not in out
 
 
 def test_a_student_goes_with_the_weights_that_it_changes(

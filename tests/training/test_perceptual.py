@@ -133,6 +133,16 @@ def test_what_it_needs_is_asked_for(
         distil_stage(few_steps(), "base", "perceptual", teacher, quick(tmp_path), lpips=eye)
     with pytest.raises(UsageError, match="no LPIPS weights"):
         distil_stage(few_steps(), "base", "perceptual", teacher, run, lpips=tmp_path / "none")
+    with pytest.raises(UsageError, match="are for the perceptual method"):
+        distil_stage(few_steps(), "base", "matching", teacher, run, lpips=eye)
+    other = distil_stage(
+        few_steps(), "base", "matching", teacher, replace(quick(tmp_path / "other"), init=student)
+    )
+    distil_stage(few_steps(training_steps=1), "base", "perceptual", teacher, run, lpips=eye)
+    begun = replace(run, init=other)
+    with pytest.raises(UsageError, match="choose another --out"):
+        distil_stage(few_steps(), "base", "perceptual", teacher, begun, lpips=eye)
+    run = replace(run, out=tmp_path / "one")
     with pytest.raises(UsageError, match="one step settles everything at once"):
         distil_stage(few_steps(1), "base", "perceptual", teacher, run, lpips=eye)
 
@@ -156,6 +166,38 @@ def test_subjects_are_found_by_their_weight() -> None:
     assert places[0, 0].isnan().all()
     assert places[1].isnan().all()
     assert perceptual._subjects(None) is None
+
+
+class Watching(torch.nn.Module):
+    """An eye that keeps what it is shown."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        self.shown = b
+        return (a - b).square().mean((1, 2, 3))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.0])
+def test_squares_lie_about_the_subject(
+    teacher: Path, eye: Path, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bright spot near a corner is in all of them, or in some."""
+    monkeypatch.setattr(perceptual, "AT_SUBJECT", share)
+    teaching = taught(teacher, eye)
+    watching = Watching()
+    teaching.eyes = [watching]  # type: ignore[list-item]
+    truth = torch.full((24, 4, 3, 32, 32), -1.0)
+    weight = torch.ones(24, 4, 1, 32, 32)
+    truth[..., 24:28, 4:8] = 1.0  # low down on the left
+    weight[..., 24:28, 4:8] = 3.0
+    seen = teaching._seen(truth, truth, weight, Draws.of(4, range(24)))
+    assert seen.shape == (24,)
+    there = (watching.shown.amax((1, 2, 3)) > 0.9).float().mean()
+    assert there == 1.0 if share == 1.0 else 0.1 < there < 0.9
+
+
+def test_single_frames_have_no_steps_in_time() -> None:
+    truth = torch.rand(2, 1, 3, 8, 8)
+    assert perceptual._steps(truth + 0.3, truth).tolist() == pytest.approx([0, 0], abs=1e-6)
 
 
 def test_a_grid_is_told_and_another_brightness_is_not() -> None:

@@ -36,7 +36,7 @@ class Example:
         previous: the clean truth at the stage before's size and rate, whole frames
             (B, n, 3, h, w), where it was asked for.
         corner: top and left of the target in the whole frame, pixels, (B, 2), with ``previous``.
-        old: whether a network that is trained on knows its like, bool (B,).
+        old: whether it is one of the old clips among new ones, bool (B,).
     """
 
     target: Tensor

@@ -7,6 +7,7 @@ The student is a low-rank change of its teacher's network; :mod:`vidcascade.trai
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -64,8 +65,10 @@ def distil_stage(
 
     Raises:
         UsageError: a stage that has no student to be distilled, a method that is none, or one that
-            needs LPIPS weights or a student to start from, without them.
-        VidCascadeError: as :func:`~vidcascade.training.trainer.train_stage`.
+            needs LPIPS weights or a student to start from, without them, and weights for one that
+            does not.
+        VidCascadeError: a file that holds no LPIPS weights, and as
+            :func:`~vidcascade.training.trainer.train_stage`.
     """
     stage = spec.stage(stage_name)
     if stage.kind != "base" or not stage.network.text:
@@ -80,6 +83,10 @@ def distil_stage(
         raise UsageError(
             "The perceptual method goes on from a student and looks with LPIPS: name the student's "
             "file with init (--init), and LPIPS weights in safetensors with lpips (--lpips)."
+        )
+    if method != "perceptual" and lpips is not None:
+        raise UsageError(
+            "LPIPS weights are for the perceptual method: leave lpips (--lpips) out, or choose it."
         )
     eye = None if lpips is None else LPIPS(lpips)
     taught = stage.student
@@ -107,13 +114,17 @@ class _Distillation(StageRun):
             self._claim()
 
     def _claim(self) -> None:
-        """A run's folder belongs to one teacher and one method.
+        """A run's folder belongs to one teacher and method, and to the student that is held.
 
         Raises:
             UsageError: it holds a run with others.
         """
         mark = self.settings.out / "distillation.json"
-        own = json.dumps({"teacher": self.fingerprint, "method": self.method.__name__})
+        about = {"teacher": self.fingerprint, "method": self.method.__name__}
+        if self.method is Perceptual:
+            assert self.settings.init is not None
+            about["from"] = hashlib.sha256(self.settings.init.read_bytes()).hexdigest()
+        own = json.dumps(about)
         if not mark.exists():
             with atomic_path(mark) as temporary:
                 temporary.write_text(own, encoding="utf-8")

@@ -1,8 +1,9 @@
 """Finetuning: a finished cascade learns new subjects and keeps the old ones.
 
 One stage, usually the base, goes on from its weights on new clips among the cascade's own old ones
-(prior preservation, Ruiz et al. 2023, "DreamBooth"); the other stages stay as they are, since their
-work is local and knows no subjects.
+(prior preservation, Ruiz et al. 2023, "DreamBooth"), of which it is to say what it said before
+(learning without forgetting, Li & Hoiem 2017); the other stages stay as they are, since their work
+is local and knows no subjects. The stage's student, a low-rank change, is put on the new weights.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from vidcascade.cascade.assembling import assemble_cascade
 from vidcascade.cascade.spec import CascadeSpec
-from vidcascade.cascade.students import STUDENT_FILE, load_student, save_student
+from vidcascade.cascade.students import STUDENT_FILE, merge_student, save_student
 from vidcascade.cascade.weights import resolve_weights, verify_checksums
 from vidcascade.data.folder import METADATA
 from vidcascade.errors import UsageError, VidCascadeError
@@ -79,7 +80,7 @@ def finetune(
     overwrite: bool = False,
     rank: int | None = None,
 ) -> Path:
-    """Train one stage on from ``weights`` and write the whole cascade to ``out``.
+    """Train one stage on from ``weights`` and write the cascade, with its students, to ``out``.
 
     Args:
         weights: folder of the cascade, as :func:`prepare` gives it.
@@ -117,9 +118,10 @@ def finetune(
         networks = {s.name: trained if s.name == stage else weights / s.name for s in spec.stages}
         kept = with_words(CascadeSpec.load(weights / "spec.yaml"), source.new)
         dtype = _stored_dtype(weights / stage)
+        students = {s.name: networks[s.name] / STUDENT_FILE for s in kept.stages if s.student}
         assemble_cascade(
             kept, networks, out, dtype, overwrite, _card(weights, source, settings),
-            {s.name: networks[s.name] / STUDENT_FILE for s in kept.stages if s.student},
+            {name: file for name, file in students.items() if file.is_file()},
         )  # fmt: skip
     state.wait_for_everyone()
     return out
@@ -132,15 +134,19 @@ class _Tuning(StageRun):
         self, spec: CascadeSpec, stage: str, settings: RunSettings, source: MixedSource,
         rank: int | None,
     ) -> None:  # fmt: skip
-        self.rank_of_change = rank
-        if rank is not None and settings.compile:
-            allow_compiling()
+        self.rank_of_change, self.share = rank, source.share
+        if settings.compile:
+            allow_compiling()  # of the network as it was, too
         super().__init__(spec, stage, settings, source)
 
     def build(self) -> nn.Module:
         """See :meth:`StageRun.build`."""
         network = self.initial()
-        self.before = copy.deepcopy(network).requires_grad_(False).to(self.accelerator.device)
+        self.student = self._student(network)
+        # Without old clips there is nothing that it would be asked.
+        self.before = None
+        if self.share < 1.0:
+            self.before = copy.deepcopy(network).requires_grad_(False).to(self.accelerator.device)
         if self.rank_of_change is not None:
             try:
                 add_low_rank(network, self.rank_of_change)
@@ -150,7 +156,7 @@ class _Tuning(StageRun):
 
     def denoisers(self) -> list[SpaceTimeDenoiser]:
         """See :meth:`StageRun.denoisers`."""
-        return [*super().denoisers(), self.before]
+        return [*super().denoisers(), *([] if self.before is None else [self.before])]
 
     def loss(self, batch: Example, draws: Draws) -> tuple[Tensor, Tensor]:
         """Of old clips, not the truth but what the network predicted of them is to be learnt.
@@ -167,11 +173,18 @@ class _Tuning(StageRun):
         """
         new = self.averaged()
         new.save_pretrained(path)
+        if self.student is not None:
+            save_student(path / STUDENT_FILE, self.student, fingerprint(new))
+
+    def _student(self, network: SpaceTimeDenoiser) -> dict[str, Tensor] | None:
+        """The change of ``network`` that is its student, if it has one that fits.
+
+        Raises:
+            VidCascadeError: a student that is damaged, or of other weights.
+        """
         assert self.settings.init is not None
-        student = self.settings.init / STUDENT_FILE
-        if student.is_file():
-            state, _ = load_student(student)
-            save_student(path / STUDENT_FILE, state, fingerprint(new))
+        file = self.settings.init / STUDENT_FILE
+        return merge_student(copy.deepcopy(network), file) if file.is_file() else None
 
     def learnt(self) -> SpaceTimeDenoiser:
         """See :meth:`StageRun.learnt`."""

@@ -42,15 +42,20 @@ class Perceptual(Teaching):
     """The last of a student's levels, on its own way there, towards true clips.
 
     Raises:
-        ValueError: a student of one step, which has no levels above the last.
+        ValueError: a student of one step, which has no levels above the last, or no eye.
     """
 
     def __init__(
         self, rule: Stage, teacher: SpaceTimeDenoiser, text: TextCache, eye: LPIPS | None = None
     ) -> None:
         super().__init__(rule, teacher, text, eye)
+        if eye is None:
+            raise ValueError("there is nothing to see with: give LPIPS")
         if self.about.steps < 2:
-            raise ValueError("one step settles everything at once, so none is left for detail")
+            raise ValueError(
+                "one step settles everything at once, and leaves none for detail: describe a "
+                "student of at least 2 steps"
+            )
 
     def begin(self) -> None:
         """See :meth:`Teaching.begin`."""
@@ -130,7 +135,9 @@ class Perceptual(Teaching):
             theta = torch.zeros(count, 2, 3, device=x.device)
             theta[:, 0, 0] = theta[:, 1, 1] = half[:, 0]
             theta[:, :, 2] = centre
-            grid = F.affine_grid(theta, [count, 3, SEEN, SEEN], align_corners=False)
+            # In bfloat16 places would be rounded to a tenth of a pixel.
+            with torch.autocast(x.device.type, enabled=False):
+                grid = F.affine_grid(theta, [count, 3, SEEN, SEEN], align_corners=False)
             for video in (x, truth):
                 pictures = video[each, chosen].float()
                 pairs.append(
@@ -144,7 +151,11 @@ def _steps(x: Tensor, truth: Tensor) -> Tensor:
     """Mean absolute error of differences between neighbours, in space and time, summed: (B,)."""
     error = x.float() - truth.float()
     return sum(
-        (error.diff(dim=dim).abs().flatten(1).mean(1) for dim in (1, -2, -1)),
+        (
+            error.diff(dim=dim).abs().flatten(1).mean(1)
+            for dim in (1, -2, -1)
+            if error.shape[dim] > 1
+        ),
         start=error.new_zeros(len(error)),
     )
 

@@ -28,7 +28,7 @@ class Drawn:
         frames: uint8 (T, size, size, 3) RGB.
         caption: what they show; may be empty.
         cover: the subject's alpha, float32 (T, size, size) in [0, 1], where it is known.
-        old: whether a network that is trained on knows its like.
+        old: whether it is one of the old clips of a :class:`MixedSource`.
     """
 
     frames: NDArray[np.uint8]
@@ -184,7 +184,7 @@ class MixedSource:
     def draw(
         self, number: int, size: int, times: Sequence[float], rng: np.random.Generator
     ) -> Drawn:
-        """See :meth:`ClipSource.draw`."""
+        """See :meth:`ClipSource.draw`; what comes from ``old`` is marked as such."""
         if rng.random() < self.share:
             return self.new.draw(number, size, times, rng)
         return replace(self.old.draw(number, size, times, rng), old=True)

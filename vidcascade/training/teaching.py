@@ -32,7 +32,7 @@ from vidcascade.training.objective import TextCache
 
 
 class Teaching(nn.Module):
-    """What both methods share: the teacher with its guidance, and the student.
+    """What all ways share: the teacher with its guidance, and the student.
 
     Args:
         rule: of the stage.
