@@ -184,7 +184,7 @@ def test_squares_lie_about_the_subject(
     monkeypatch.setattr(perceptual, "AT_SUBJECT", share)
     teaching = taught(teacher, eye)
     watching = Watching()
-    teaching.eyes = [watching]  # type: ignore[list-item]
+    monkeypatch.setattr(teaching, "eyes", [watching])
     truth = torch.full((24, 4, 3, 32, 32), -1.0)
     weight = torch.ones(24, 4, 1, 32, 32)
     truth[..., 24:28, 4:8] = 1.0  # low down on the left
