@@ -9,6 +9,7 @@ beside the squared error. What the levels above decide, subject and motion, stay
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -80,10 +81,8 @@ class Perceptual(Teaching):
         def ask(network: SpaceTimeDenoiser, rows: Tensor) -> Tensor:
             sigma = levels[level[rows]].to(device)
             there = rows.to(device)
-            x = self.rule.predict(
-                network, point[there], sigma, None, None, words[0][there], words[1][there],
-                batch.positions[there],
-            )  # fmt: skip
+            part = replace(batch, positions=batch.positions[there])
+            x = self.ask(network, point[there], sigma, part, (words[0][there], words[1][there]))
             return x.to(target)
 
         with torch.no_grad():
