@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     peak = peak_flops(working_dtype(spec.dtype, device), device, args.peak_side)
     costs = [
         measure(
-            spec.with_recipe(name, batch=args.batch),
+            spec if args.batch is None else spec.with_recipe(name, batch=args.batch),
             name,
             peak,
             args.minutes,

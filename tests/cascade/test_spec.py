@@ -87,6 +87,15 @@ def test_only_the_doubled_timeline_is_accepted(frames: int, rounds: int, extend:
             assert CascadeSpec.from_dict(data).fps_after("bridge") == 8 * 2**rounds
 
 
+def test_null_trains_on_whole_clips_and_frames() -> None:
+    spec = CascadeSpec.load("stickers")
+    before = spec.stage("bridge").training
+    assert before.frames is not None
+    assert before.crop is not None
+    changed = spec.with_recipe("bridge", frames=None, crop=None).stage("bridge").training
+    assert changed == before.model_copy(update={"frames": None, "crop": None})
+
+
 def test_files_that_are_no_specs(tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text("stages: [")

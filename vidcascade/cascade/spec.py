@@ -225,16 +225,15 @@ class CascadeSpec(_Strict):
         raise UsageError(f"There is no stage {name!r} in this cascade: choose from {names}.")
 
     def with_recipe(self, stage_name: str, **changes: Any) -> CascadeSpec:
-        """A copy in which some of a stage's training settings differ; None changes nothing.
+        """A copy in which some of a stage's training settings differ.
 
-        ``crop`` is the exception: ``crop=None`` trains on whole frames.
+        ``frames=None`` trains on whole clips, and ``crop=None`` on whole frames.
 
         Raises:
             UsageError: no such stage or setting, or a value out of range.
         """
-        given = {k: v for k, v in changes.items() if v is not None or k == "crop"}
         stage = self.stage(stage_name)
-        recipe = _changed(stage.training, given, f"stages.{stage_name}.training")
+        recipe = _changed(stage.training, changes, f"stages.{stage_name}.training")
         return self._with(stage, training=recipe)
 
     def with_student_recipe(self, stage_name: str, **changes: Any) -> CascadeSpec:
@@ -249,9 +248,8 @@ class CascadeSpec(_Strict):
                 f"The spec {self.name} has no student for {stage_name}: give a --spec that "
                 "describes one (stages.….student)."
             )
-        given = {k: v for k, v in changes.items() if v is not None}
         where = f"stages.{stage_name}.student.training"
-        recipe = _changed(stage.student.training, given, where)
+        recipe = _changed(stage.student.training, changes, where)
         return self._with(stage, student=stage.student.model_copy(update={"training": recipe}))
 
     def _with(self, stage: StageSpec, **changes: Any) -> CascadeSpec:
