@@ -4,7 +4,7 @@ Fetches the stickers, trains the stages one after the other, puts them together,
 writes the model card. With ``--spec`` it does so for any cascade, also for one of one or two stages
 (``configs/baselines``): what needs a base, a bridge and a refiner is then left out. With
 ``--clips`` the base and its student also learn from a folder of captioned videos; with ``--lpips``
-the student's last step is taught by eye.
+the student's last step, and the stages after it, are taught by eye.
 Every training has a budget in minutes, at whose end its learning rates have decayed. Run the same
 command again after an interruption, however it came: what is done is skipped, and a training goes
 on from its last checkpoint.
@@ -39,12 +39,15 @@ SPACE = {
 # Motions that a base learns last, and how many times as often they are drawn.
 EMPHASIS = {"spin": 4, "shake": 1.5, "still": 1.5}
 # Bridge and refiner go on from what they learnt on the truth, on whole clips that the stages before
-# them made over (vidcascade.training.regenerate), with some true ones among them: batch and recipe.
+# them, the base's student first, made over (vidcascade.training.regenerate), with some true ones
+# among them: batch and recipe.
 OWN = {
-    "bridge": (3, {"frames": "null", "crop": "64", "muon_lr": "0.006", "adam_lr": "1.0e-3"}),
+    "bridge": (4, {"frames": "null", "crop": "64", "muon_lr": "0.006", "adam_lr": "1.0e-3"}),
     "refiner": (2, {"frames": "null", "crop": "96", "muon_lr": "0.004", "adam_lr": "5.0e-4"}),
 }
 OWN_SHARE = "0.7"
+# What is added where LPIPS weights are named.
+OWN_BY_EYE = {"lpips": "0.004", "subject_weight": "2.0"}
 # Half of what the truth taught is kept: nearly all of the gain on the stages' work, for less of a
 # loss on the truth (benchmarks.gap).
 OWN_KEEP = "0.5"
@@ -109,7 +112,7 @@ class Plan:
         self.owns = {stage: name for stage, name in self.owns.items() if self.budgets[name] > 0}
         self.weights = self.out / "weights"
         # The cascade before its stages saw each other's work.
-        self.apart = self.out / "weights-apart"
+        self.apart = self.out / "weights-apart" if self.owns else self.weights
         self.results = self.out / "results"
 
     def phases(self) -> list[Phase]:
@@ -132,9 +135,10 @@ class Plan:
             ),
             Phase("base", lambda: self._train("base", "base", base, recipe=self._emphasis())),
             *(Phase(name, partial(self._train, name, name)) for name in self.stages[1:]),
-            *(Phase(name, partial(self._own, stage)) for stage, name in self.owns.items()),
             Phase("assemble", self._assemble),
             *([Phase("distil", self._distil)] if "distil" in self.budgets else []),
+            *(Phase(name, partial(self._own, stage)) for stage, name in self.owns.items()),
+            *([Phase("join", self._join)] if self.owns else []),
             *(Phase(f"measure-{name}", self._measure(name)) for name in measured),
             Phase("history", self._history),
             Phase("report", self._report),
@@ -203,6 +207,7 @@ class Plan:
             command += ["--previous", str(folder)]
         if previous:
             command += ["--previous-share", OWN_SHARE, "--keep", OWN_KEEP]
+            command += self._eye() if self._by_eye() else []
         self._python("-m", "vidcascade", *command)
 
     def _pace(self) -> list[str]:
@@ -236,9 +241,12 @@ class Plan:
         """Train a stage on, on what the finished stages before it make together."""
         kind = self.spec.stage(stage).kind
         batch, recipe = OWN[kind]
-        earlier = self.stages[: self.stages.index(stage)]
-        previous = [self._finished(name) for name in earlier]
+        base, *others = self.stages[: self.stages.index(stage)]
+        # The assembled base's folder also has its student, which is what makes clips in the end.
+        previous = [self.apart / base, *(self._finished(name) for name in others)]
         name = self.owns[stage]
+        if self._by_eye():
+            recipe = recipe | OWN_BY_EYE
         self._train(name, stage, stage, batch, None, recipe, previous)
 
     def _finished(self, stage: str) -> Path:
@@ -249,10 +257,15 @@ class Plan:
         return Path(self.out / name / stage / "network")
 
     def _assemble(self, student: Path | None = None) -> None:
-        if self.owns:
-            networks = {stage: self._network(stage, stage) for stage in self.stages}
-            self._put_together(self.apart, networks, student)
-        self._put_together(self.weights, {s: self._finished(s) for s in self.stages}, student)
+        """The cascade as its stages learnt from the truth."""
+        networks = {stage: self._network(stage, stage) for stage in self.stages}
+        self._put_together(self.apart, networks, student)
+
+    def _join(self) -> None:
+        """The cascade of stages that saw each other's work, with the student that there is."""
+        student = self.apart / self.stages[0] / "student.safetensors"
+        networks = {stage: self._finished(stage) for stage in self.stages}
+        self._put_together(self.weights, networks, student if student.is_file() else None)
 
     def _put_together(self, out: Path, networks: Mapping[str, Path], student: Path | None) -> None:
         command = ["assemble", str(out), "--spec", self._described(), "--force"]
@@ -283,34 +296,40 @@ class Plan:
         student = None
         for method, share in self._methods().items():
             out = self.out / method
-            command = ["distil", "base", "--spec", self.args.spec, "--weights", str(self.weights)]
+            command = ["distil", "base", "--spec", self.args.spec, "--weights", str(self.apart)]
             minutes = self.budgets["distil"] * share
             command += ["--method", method, "--out", str(out), *self._pace(), *self.clips]
             command += ["--budget-minutes", str(minutes), *self._compiled(method, minutes)]
             if student is not None:
                 command += ["--init", str(student), *GOING_ON[method]]
             if method == "perceptual":
-                if self.args.lpips is None:
-                    raise SystemExit(f"{self.out} was begun with --lpips: name the weights again.")
-                command += ["--lpips", str(self.args.lpips)]
+                command += self._eye()
             self._python("-m", "vidcascade", *command)
             student = out / "base" / "student.safetensors"
         self._assemble(student)
 
     def _methods(self) -> dict[str, float]:
-        """Ways of distilling that this run goes, and their shares of the time.
-
-        They are settled once: LPIPS weights that are named later are only measured with.
-        """
-        file = self.out / "distil.json"
-        if not file.exists():
-            chosen = dict(DISTILLING)
-            student = self.spec.stages[0].student
-            if self.args.lpips is None or student is None or student.steps < 2:
-                del chosen["perceptual"]
-            file.write_text(json.dumps([*chosen]), encoding="utf-8")
-        shares = {method: DISTILLING[method] for method in json.loads(file.read_text("utf-8"))}
+        """Ways of distilling that this run goes, and their shares of the time."""
+        student = self.spec.stages[0].student
+        shares = dict(DISTILLING)
+        if not self._by_eye() or student is None or student.steps < 2:
+            del shares["perceptual"]
         return {method: share / sum(shares.values()) for method, share in shares.items()}
+
+    def _by_eye(self) -> bool:
+        """Whether LPIPS weights teach in this run.
+
+        It is settled once: those that are named later are only measured with.
+        """
+        file = self.out / "eye.json"
+        if not file.exists():
+            file.write_text(json.dumps(self.args.lpips is not None), encoding="utf-8")
+        return bool(json.loads(file.read_text(encoding="utf-8")))
+
+    def _eye(self) -> list[str]:
+        if self.args.lpips is None:
+            raise SystemExit(f"{self.out} was begun with --lpips: name the weights again.")
+        return ["--lpips", str(self.args.lpips)]
 
     def _measure(self, name: str) -> Callable[[], None]:
         def act() -> None:

@@ -18,7 +18,7 @@ from vidcascade.cli.train import read_settings
 script = load_script("train_bundled")
 main = script.main
 PHASES = (
-    "space", "base", "bridge", "refiner", "bridge-own", "refiner-own", "assemble", "distil",
+    "space", "base", "bridge", "refiner", "assemble", "distil", "bridge-own", "refiner-own", "join",
     "history", "report",
 )  # fmt: skip
 ARGUMENTS = [
@@ -185,3 +185,32 @@ def test_a_student_is_taught_by_eye_where_lpips_weights_are_named(
     assert last[last.index("--lpips") + 1] == str(eye)
     assert last[last.index("--init") + 1].endswith("matching/base/student.safetensors")
     assert last[last.index("--keep") + 1] == "0.5"
+
+
+@pytest.mark.parametrize("seeing", [False, True])
+def test_later_stages_learn_on_what_the_student_makes_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeing: bool
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(script.Plan, "_python", lambda self, *words: commands.append([*words]))
+    eye = tmp_path / "eye.safetensors"
+    eye.touch()
+    only = [f"--only={phase}" for phase in ("refiner-own", "join")]
+    given = ["--lpips", str(eye)] if seeing else []
+    student = tmp_path / "weights-apart" / "base" / "student.safetensors"
+    student.parent.mkdir(parents=True)
+    student.touch()
+    assert main(["--out", str(tmp_path), *only, *given]) == 0
+    training, joined = commands
+    options = list(pairwise(training))
+    assert [b for a, b in options if a == "--previous"] == [
+        str(student.parent), str(tmp_path / "bridge-own" / "bridge" / "network"),
+    ]  # fmt: skip
+    changes = read_settings([b for a, b in options if a == "--set"])
+    recipe = (
+        CascadeSpec.load("stickers").with_recipe("refiner", **changes).stage("refiner").training
+    )
+    assert recipe.frames is None
+    assert (recipe.lpips > 0) == seeing
+    assert ("--lpips" in training) == seeing
+    assert f"base={student}" in joined

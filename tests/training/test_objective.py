@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,12 +13,15 @@ from vidcascade.cascade.refiner import RefinerStage
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.stage import Conditioning
+from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
+from vidcascade.nn.lpips import LPIPS
 from vidcascade.nn.text import build_text_encoder
 from vidcascade.training.dataset import Example, WorldDataset, collate
 from vidcascade.training.draws import Draws
 from vidcascade.training.objective import TextCache, stage_loss
 from vidcascade.training.optimisers import build_optimisers, scheduled_rate
+from vidcascade.training.trainer import RunSettings, train_stage
 
 
 class Heard:
@@ -196,3 +201,31 @@ def test_of_old_examples_what_the_network_said_is_learnt(stage: str) -> None:
     # A network that has moved on is called back.
     torch.nn.init.normal_(network.head.weight, std=0.05)
     assert (losses([True] * 4, before) > 0).all()
+
+
+def test_how_it_looks_counts_as_much_as_the_recipe_says(eye: Path) -> None:
+    losses = {}
+    torch.manual_seed(0)
+    for weight in (0.0, 0.5, 1.0):
+        spec = tiny("refiner", lpips=weight)
+        rule = make_stage(spec.stage("refiner"))
+        if not losses:
+            network = rule.build_network(8)
+            batch = batch_of(spec, "refiner", 3)
+        drawn = Draws.of(3, range(3))
+        losses[weight], _ = stage_loss(rule, network, batch, None, drawn, lpips=LPIPS(eye))
+    added = losses[1.0] - losses[0.0]
+    assert (added > 0).all()
+    torch.testing.assert_close(losses[0.5] - losses[0.0], 0.5 * added)
+    added.mean().backward()
+    assert any(p.grad is not None and p.grad.any() for p in network.parameters())
+
+
+def test_lpips_weights_and_their_weight_go_together(eye: Path, tmp_path: Path) -> None:
+    for weight, file in ((0.0, eye), (0.5, None)):
+        settings = RunSettings(tmp_path, workers=0, lpips=file)
+        with pytest.raises(UsageError, match="give both lpips"):
+            train_stage(tiny("refiner", lpips=weight, steps=1), "refiner", settings)
+    settings = RunSettings(tmp_path, sheet_every=0, save_every=0, workers=0, lpips=eye)
+    made = train_stage(tiny("refiner", lpips=0.5, steps=1), "refiner", settings)
+    assert (made / "config.json").is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import torch
 from torch import Tensor
 
 from tests.training.conftest import tiny
+from vidcascade.cascade.recipe import StudentSpec
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.cascade.students import STUDENT_FILE, save_student
+from vidcascade.diffusion.distillation import student_levels
 from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.nn.low_rank import add_low_rank, fingerprint, low_rank_state
 from vidcascade.training.dataset import Example, StageDataset, collate
 from vidcascade.training.draws import Draws
 from vidcascade.training.regenerate import Regenerator
@@ -138,6 +143,60 @@ def test_networks_of_all_stages_before_are_read(tmp_path: Path) -> None:
     assert both.earlier.share == 1.0
     with pytest.raises(UsageError, match="no stage before base"):
         Regenerator.open(spec, "refiner", [folders[0], *folders], 0.5, *where)
+
+
+def with_student(steps: int) -> CascadeSpec:
+    spec: CascadeSpec = tiny("bridge")
+    student = StudentSpec(steps=steps, shift=5.0, rank=4)
+    base = spec.stages[0].model_copy(update={"student": student})
+    return spec.model_copy(update={"stages": (base, *spec.stages[1:])})
+
+
+def test_a_student_that_lies_there_makes_clips_over(tmp_path: Path) -> None:
+    """It begins at one of its last levels, and visits those that are left of its own."""
+    spec = with_student(4)
+    network = make_stage(spec.stages[0]).build_network(384)
+    network.save_pretrained(tmp_path)
+    where: tuple[Any, ...] = ([tmp_path], 0.5, Text(), 384, torch.device("cpu"))
+    assert Regenerator.open(spec, "bridge", *where).levels is None
+    learnt = copy.deepcopy(network)
+    add_low_rank(learnt, 4)
+    with torch.no_grad():
+        for name, parameter in learnt.named_parameters():
+            if name.endswith(".up"):
+                parameter.fill_(0.02)
+    save_student(tmp_path / STUDENT_FILE, low_rank_state(learnt), fingerprint(network))
+    over = Regenerator.open(spec, "bridge", *where)
+    assert over.levels == student_levels(4, 5.0)
+    same = [
+        torch.equal(a, b)
+        for a, b in zip(network.parameters(), over.network.parameters(), strict=True)
+    ]
+    assert not all(same)
+    seen: list[Tensor] = []
+    original = over.before.predict
+
+    def predict(*args: Any) -> Tensor:
+        seen.append(args[2])
+        return original(*args)
+
+    over.before.predict = predict  # type: ignore[method-assign]
+    data = StageDataset(
+        spec, spec.stage("bridge"), WorldSource(spec, spec.stage("bridge")), 16, keep_previous=True
+    )
+    batch = collate([data[k] for k in range(16)])
+    assert batch.previous is not None
+    places = over._previous_positions(batch.positions)
+    draws = Draws.of(0, range(16))
+    over.regenerate(batch.previous, batch.captions, places, draws)
+    first, second = seen
+    allowed = torch.tensor(student_levels(4, 5.0)[2:4])
+    assert {round(float(s), 4) for s in first} == {round(float(s), 4) for s in allowed}
+    # Those that began one level higher, and they alone, go on to the last.
+    assert len(second) == (first > allowed[1] + 1e-4).sum()
+    assert torch.allclose(second, allowed[1])
+    # Of a student of one step, which begins at noise, the teacher runs.
+    assert Regenerator.open(with_student(1), "bridge", *where).levels is None
 
 
 def test_a_base_is_told_each_frames_place(monkeypatch: pytest.MonkeyPatch) -> None:

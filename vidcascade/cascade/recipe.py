@@ -36,6 +36,7 @@ class Recipe(BaseModel):
     sigma_std: float = Field(1.0, gt=0.0, description="spread of the logit-normal σ")
     text_dropout: float = Field(0.1, ge=0.0, le=1.0)
     huber: float = Field(0.0, ge=0.0, description="c of a pseudo-Huber loss; 0: squared error")
+    lpips: float = Field(0.0, ge=0.0, description="weight of how it looks (LPIPS) beside the error")
     first_step: float = Field(
         0.5, ge=0.0, le=1.0, description="share of a refiner's examples that are its first step"
     )

@@ -15,9 +15,11 @@ from vidcascade.diffusion.flow_matching import (
     velocity_loss,
 )
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
+from vidcascade.nn.lpips import LPIPS
 from vidcascade.nn.text import TextEncoder
 from vidcascade.training.dataset import Example
 from vidcascade.training.draws import Draws
+from vidcascade.training.seeing import neighbour_steps, seen
 
 _MAX_CAPTIONS = 65_536  # about 1 GB of MiniLM's states
 # Compiled networks would be compiled anew for captions of another length.
@@ -75,6 +77,7 @@ def stage_loss(
     text: TextCache | None,
     draws: Draws,
     before: SpaceTimeDenoiser | None = None,
+    lpips: LPIPS | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Loss and σ of each sample, (B,) both; all randomness comes from ``draws``.
 
@@ -86,6 +89,7 @@ def stage_loss(
         draws: of the B examples.
         before: the network as it was. What it predicts of :attr:`Example.old` ones is then to be
             predicted still, in place of the truth (learning without forgetting, Li & Hoiem 2017).
+        lpips: looks at what is predicted, beside the error; the recipe says what that counts.
     """
     recipe = stage.spec.training
     sigma = training_sigmas(draws.normal(), recipe.shift, std=recipe.sigma_std)
@@ -131,7 +135,11 @@ def stage_loss(
         with torch.no_grad():
             target = target.index_copy(0, known, ask(before, known).to(target))
     x = ask(network, slice(None))
-    return velocity_loss(x, target, sigma, batch.weight, recipe.huber), sigma
+    loss = velocity_loss(x, target, sigma, batch.weight, recipe.huber)
+    if lpips is not None and recipe.lpips > 0.0:
+        looks = seen(lpips, x, target, batch.weight, draws) + neighbour_steps(x, target)
+        loss = loss + recipe.lpips * looks
+    return loss, sigma
 
 
 @torch.no_grad()

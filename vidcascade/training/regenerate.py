@@ -4,7 +4,8 @@ In a cascade a bridge or refiner is fed what the stage before makes, with that n
 mistakes, and one that has only seen shrunken truth passes them on. Its samples from noise cannot
 teach better, since no target belongs to them. So the truth is shrunk to the previous stage's size,
 noised to a middling σ and denoised again by that stage's network (Meng et al. 2022, "SDEdit"): the
-result has the network's handwriting and still shows the clip, and the target fits it. A bridge or
+result has the network's handwriting and still shows the clip, and the target fits it. A student,
+which is what runs in the end, goes the last of its own steps to it. A bridge or
 refiner is simply run: its input keeps its output to the clip. Its own input may be made over too,
 so that a refiner learns on what base and bridge together make.
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -23,8 +25,10 @@ from torch import Tensor
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.stage import Conditioning, Stage, resize
+from vidcascade.cascade.students import STUDENT_FILE, merge_student
 from vidcascade.cascade.weights import load_network
-from vidcascade.diffusion.flow_matching import add_noise, per_sample
+from vidcascade.diffusion.distillation import jump, student_levels
+from vidcascade.diffusion.flow_matching import add_noise
 from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.training.dataset import Example
@@ -34,6 +38,8 @@ from vidcascade.training.objective import TextCache
 # Below, nothing would change; above, the clip becomes another one. Few-step samplers end up here.
 SIGMAS = (0.3, 0.75)
 MAX_STEPS = 3
+# A student begins at one of the last levels that it visits: these are below 1, and above 0.
+STUDENT_STEPS = 2
 
 
 class Regenerator:
@@ -46,6 +52,7 @@ class Regenerator:
         share: probability that an example is replaced, in [0, 1].
         text: captions to token states, for a previous network that reads text.
         earlier: re-generates what the stage before is given; None gives it the truth.
+        distilled: ``network`` is the student that the spec describes, of two steps or more.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class Regenerator:
         share: float,
         text: TextCache | None = None,
         earlier: Regenerator | None = None,
+        distilled: bool = False,
     ) -> None:
         index = _index_with_previous(spec, stage_name)
         self.rule = make_stage(spec.stages[index])
@@ -63,6 +71,11 @@ class Regenerator:
         self.older = spec.stages[index - 2] if index > 1 else None
         self.network = network.eval().requires_grad_(False)
         self.share, self.earlier = share, earlier
+        self.levels: list[float] | None = None
+        student = self.before.spec.student
+        if distilled:
+            assert student is not None
+            self.levels = student_levels(student.steps, student.shift)
         self.text = text if self.before.spec.network.text else None
 
     @classmethod
@@ -76,11 +89,13 @@ class Regenerator:
         text_width: int | None,
         device: torch.device,
     ) -> Regenerator:
-        """Load networks from folders that their training wrote.
+        """Load networks from folders that their training wrote, or of an assembled cascade.
 
         Args:
             folders: of the stage before, the last one; of the stages before that, in the cascade's
-                order, if their work is to be what it is given.
+                order, if their work is to be what it is given. A student that lies there, and that
+                the spec describes, is what runs; one of a single step begins at noise, where
+                nothing of a clip is left, and its teacher runs instead.
             spec, stage_name, share, text: see the class.
             text_width: of the text encoder's states.
             device: where the networks run.
@@ -96,8 +111,13 @@ class Regenerator:
             earlier = cls.open(
                 spec, before.spec.name, folders[:-1], 1.0, text, text_width, device
             )  # fmt: skip
-        network = load_network(folders[-1], before, text_width).to(device)
-        return cls(spec, stage_name, network, share, text, earlier)
+        network = load_network(folders[-1], before, text_width)
+        student = folders[-1] / STUDENT_FILE
+        about = before.spec.student
+        distilled = about is not None and about.steps > 1 and student.is_file()
+        if distilled:
+            merge_student(network, student)
+        return cls(spec, stage_name, network.to(device), share, text, earlier, distilled)
 
     @torch.no_grad()
     def __call__(self, batch: Example, draws: Draws) -> Example:
@@ -159,35 +179,42 @@ class Regenerator:
         if self.text is not None:
             states, mask = (tensor.to(device) for tensor in self.text(captions))
         noise = draws.normal(*truth.shape[1:]).to(device)
-        if given is None:
-            low, high = SIGMAS
-            sigma = (low + (high - low) * draws.uniform()).to(device)
-            steps = 1 + (MAX_STEPS * draws.uniform()).long()
-            current = add_noise(truth.to(device), noise, sigma)
-        else:
-            start = self.before.start(given)
-            sigma = torch.full((count,), 1.0, device=device)
-            if start is not None:
-                sigma = sigma * self.before.spec.start_sigma
-            current = noise if start is None else add_noise(start, noise, sigma)
-            steps = torch.full((count,), min(self.before.spec.steps, MAX_STEPS))
+        start = truth.to(device) if given is None else self.before.start(given)
+        levels = self._levels(given is None, start is not None, count, draws).to(device)
+        current = noise if start is None else add_noise(start, noise, levels[:, 0])
         level, positions = level.to(device), positions.to(device)
-        for number in range(MAX_STEPS):
-            on = torch.nonzero(steps > number)[:, 0]  # those that are not at their end
-            if not len(on):
+        for here, there in pairwise(levels.unbind(1)):
+            rows = torch.nonzero(here > 0)[:, 0]  # those that are not at their end
+            if not len(rows):
                 break
-            parts = steps[on].to(device)
-            rows = on.to(device)
-            here, there = (sigma[rows] * (1 - n / parts) for n in (number, number + 1))
             x = self.before.predict(
-                self.network, current[rows], here,
+                self.network, current[rows], here[rows],
                 None if given is None else given.part(rows), level[rows],
                 None if states is None else states[rows], None if mask is None else mask[rows],
                 positions[rows],
             )  # fmt: skip
-            # Euler along the flow: at σ = 0 this is x.
-            current[rows] = x + per_sample(there / here, x) * (current[rows] - x)
+            if self.levels is not None:
+                x = x.clamp(-1, 1)  # as in its sampling loop
+            current[rows] = jump(current[rows], x, here[rows], there[rows])
         return current[:, :frames].float().clamp(-1, 1).cpu()
+
+    def _levels(self, from_truth: bool, started: bool, count: int, draws: Draws) -> Tensor:
+        """The σ that each clip visits, falling, with 0 where it ends and from then on: (B, n)."""
+        if not from_truth:
+            start = torch.full((count,), self.before.spec.start_sigma if started else 1.0)
+            steps = torch.full((count,), min(self.before.spec.steps, MAX_STEPS))
+        elif self.levels is not None:
+            visited = torch.tensor(self.levels[1:])[-STUDENT_STEPS - 1 :]
+            last = len(visited) - 1
+            first = (last * draws.uniform()).long()
+            later = first[:, None] + torch.arange(last + 1)
+            return visited[later.clamp(max=last)]
+        else:
+            low, high = SIGMAS
+            start = low + (high - low) * draws.uniform()
+            steps = 1 + (MAX_STEPS * draws.uniform()).long()
+        share = 1 - torch.arange(MAX_STEPS + 1) / steps[:, None]
+        return start[:, None] * share.clamp(min=0)
 
     def _given(
         self, truth: Tensor, captions: list[str], positions: Tensor, level: Tensor, draws: Draws

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.weights import load_network
 from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
+from vidcascade.nn.lpips import LPIPS
 from vidcascade.nn.text import build_text_encoder
 from vidcascade.training.checkpoints import load_checkpoint, save_checkpoint, trained_minutes
 from vidcascade.training.dataset import Example, StageDataset
@@ -33,6 +33,7 @@ from vidcascade.training.logs import NOISE_BINS, Meter, Progress, RunLog
 from vidcascade.training.objective import COMPILED_LENGTH, TextCache, stage_loss, untrained_loss
 from vidcascade.training.optimisers import build_optimisers, scheduled_rate
 from vidcascade.training.regenerate import Regenerator
+from vidcascade.training.settings import RunSettings
 from vidcascade.training.sharding import gathered, prepare, shard, sharding_asked, whole
 from vidcascade.training.sources import ClipSource, WorldSource
 from vidcascade.video.atomic import atomic_path
@@ -47,58 +48,6 @@ ENDLESS = 10_000_000
 
 # Draws a network's samples at a step; the picture, uint8 (H, W, 3), is also shown in TensorBoard.
 SheetMaker = Callable[[SpaceTimeDenoiser, int], "np.ndarray | None"]
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How to run, as opposed to what to train.
-
-    Attributes:
-        out: folder of the run: checkpoint, logs and sample sheets.
-        max_minutes: stop (with a checkpoint) after this long; the next call goes on.
-        budget_minutes: end the run, its learning rates decayed, when it has trained this long in
-            all calls together. Rates then depend on the clock: a resumed run is not exact.
-        sheet_every, save_every, log_every: in steps; 0 is never.
-        workers: processes that draw examples.
-        init: folder of weights to start from; of a distillation, a student's file.
-        keep: share of those weights in the result, in [0, 1): a mean of what was and what was
-            learnt is often better than either (Wortsman et al. 2022).
-        seed: of examples and noise.
-        previous: folder of the stage before's network, whose re-generations become inputs; with
-            those of stages before it in front, its own inputs are re-generated too.
-        previous_share: probability that an example has such an input.
-        compile: compile the network's blocks (torch.compile), which takes a minute at the start
-            and a C++ compiler.
-    """
-
-    out: Path
-    max_minutes: float | None = None
-    sheet_every: int = 500
-    save_every: int = 250
-    log_every: int = 20
-    workers: int = 1
-    init: Path | None = None
-    seed: int = 0
-    previous: tuple[Path, ...] = ()
-    previous_share: float = 0.5
-    compile: bool = False
-    budget_minutes: float | None = None
-    keep: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be.
-
-        Raises:
-            UsageError: a share to keep outside [0, 1), or of no weights.
-        """
-        if not 0.0 <= self.keep < 1.0:
-            raise UsageError(
-                f"The share of old weights to keep must be in [0, 1), not {self.keep:g}."
-            )
-        if self.keep > 0.0 and self.init is None:
-            raise UsageError(
-                "There are no old weights to keep a share of: name them with init (--init)."
-            )
 
 
 def train_stage(
@@ -128,6 +77,12 @@ def train_stage(
         VidCascadeError: the loss is not finite, the samples have collapsed, the checkpoint does
             not fit, or clips or weights cannot be read.
     """
+    if (spec.stage(stage_name).training.lpips > 0.0) != (settings.lpips is not None):
+        raise UsageError(
+            "How a clip looks counts where LPIPS weights are named and have a weight beside the "
+            "error: give both lpips (--lpips FILE) and the setting of that name (--set "
+            "lpips=0.002), or neither."
+        )
     return StageRun(spec, stage_name, settings, source).complete(report, sheet)
 
 
@@ -169,6 +124,7 @@ class StageRun:
             self.text_width = encoder.width
             padded = settings.compile and device.type == "cuda"
             text = TextCache(encoder, COMPILED_LENGTH if padded else 1)
+        self.lpips = None if settings.lpips is None else LPIPS(settings.lpips).to(device)
         self.text = text if stage.network.text else None
         self.network = self.build()
         self.regenerate = None
@@ -233,7 +189,7 @@ class StageRun:
 
     def loss(self, batch: Example, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss and σ of each example, (B,) both."""
-        return stage_loss(self.rule, self.model, batch, self.text, draws)
+        return stage_loss(self.rule, self.model, batch, self.text, draws, lpips=self.lpips)
 
     def untrained(self, batch: Example, sigma: torch.Tensor) -> torch.Tensor | None:
         """What an untrained network would lose, (B,), if it can be said."""
