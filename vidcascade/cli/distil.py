@@ -30,7 +30,7 @@ def distil(
     spec: Annotated[
         str | None, typer.Option(help="Spec that describes the student [the weights' own].")
     ] = None,
-    method: Annotated[str, typer.Option(help="consistency, matching or perceptual.")] = (
+    method: Annotated[str, typer.Option(help="consistency, matching, perceptual or rewording.")] = (
         "consistency"
     ),
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/distil"),
@@ -62,7 +62,14 @@ def distil(
     from vidcascade.cascade.spec import CascadeSpec
     from vidcascade.cascade.students import with_students
     from vidcascade.cascade.weights import SPEC_FILE, resolve_weights
-    from vidcascade.cli.train import is_main, list_skipped, plain_warnings, read_settings, report
+    from vidcascade.cli.train import (
+        is_main,
+        keep_spec,
+        list_skipped,
+        plain_warnings,
+        read_settings,
+        report,
+    )
     from vidcascade.training.distillation import METHODS, distil_stage
     from vidcascade.training.mixing import open_clips
     from vidcascade.training.sheets import SheetWriter
@@ -84,7 +91,12 @@ def distil(
             about = loaded.stage(stage).student
             if about is not None and source is new and is_main():
                 warn_of_emphasis(about.training, f"stages.{stage}.student.training")
+        if method == "rewording" and loaded.world is not None:
+            world = loaded.world.model_copy(update={"rewordings": True})
+            loaded = loaded.model_copy(update={"world": world})
         place = out / stage
+        if is_main() and method in METHODS:
+            keep_spec(loaded, place)
         settings = RunSettings(
             place, max_minutes, sheet_every, save_every, log_every, workers, init, seed,
             compile=compile_, budget_minutes=budget_minutes, keep=keep,

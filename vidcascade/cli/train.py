@@ -55,12 +55,19 @@ def train(
         list[Path] | None,
         typer.Option(
             help="Network of the stage before: train on clips that it made over; repeated for a "
-            "refiner, base first: on what base and bridge made over together."
+            "refiner, base first: on what base and bridge made over together. A student that lies "
+            "in a base's folder is what makes them over."
         ),
     ] = None,
     previous_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of such clips, with --previous.")
     ] = 0.5,
+    lpips: Annotated[
+        Path | None,
+        typer.Option(
+            help="LPIPS weights (safetensors): how it looks counts too, with --set lpips=0.002."
+        ),
+    ] = None,
     seed: Seed = 0,
     workers: Workers = 1,
     sheet_every: SheetEvery = 500,
@@ -86,7 +93,7 @@ def train(
         folder = out / stage
         settings = RunSettings(
             folder, max_minutes, sheet_every, save_every, log_every, workers, init, seed,
-            tuple(previous or ()), previous_share, compile_, budget_minutes, keep,
+            tuple(previous or ()), previous_share, compile_, budget_minutes, keep, lpips,
         )  # fmt: skip
         loaded = loaded.with_recipe(stage, **changes)
         source: ClipSource | None = None
@@ -96,7 +103,7 @@ def train(
             if source is new and is_main():
                 warn_of_emphasis(loaded.stage(stage).training, f"stages.{stage}.training")
         if is_main():
-            _keep_spec(loaded, folder)
+            keep_spec(loaded, folder)
         sheets = SheetWriter(loaded, stage, folder, source) if sheet_every else None
         weights = train_stage(loaded, stage, settings, report, sheets, source)
     if is_main():
@@ -106,7 +113,7 @@ def train(
         typer.echo(f"Weights: {weights}" + (f", by {count} processes" if count > 1 else ""))
 
 
-def _keep_spec(spec: CascadeSpec, folder: Path) -> None:
+def keep_spec(spec: CascadeSpec, folder: Path) -> None:
     """Write what is trained beside it, for ``vidcascade assemble --spec``."""
     from vidcascade.video import atomic_path
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from vidcascade.data.captions import vocabulary
 from vidcascade.data.config import LONGEST_WORD, MOST_WORDS, Learnt, WorldConfig
+from vidcascade.data.rewordings import frames, rewordings
 from vidcascade.data.subjects import SUBJECTS
 from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SOLIDS
 
@@ -164,18 +165,24 @@ def _vocabulary(world: WorldConfig) -> set[str]:
     for phrases in _phrases(world).values():
         everything |= _words_of(phrases)
     for kind in ("sizes", "cameras", "relations", "frames"):
-        everything |= _words_of(vocabulary()[kind])
+        phrases = vocabulary()[kind]
+        everything |= _words_of(rewordings(phrases) if world.rewordings else phrases)
+    if world.rewordings:
+        everything |= _words_of(frames())
     return everything
 
 
 def _phrases(world: WorldConfig) -> dict[str, tuple[str, ...]]:
     named = [w for n in world.names("subjects") for w in SUBJECTS[n].words]
-    return {
+    phrases = {
         "subjects": (*named, *(w for n in world.names("solids") for w in SOLIDS[n])),
         "colours": tuple(w for n in world.names("colours") for w in COLOURS[n]),
         "motions": tuple(w for n in world.names("motions") for w in MOTIONS[n]),
         "backgrounds": tuple(w for n in world.names("backgrounds") for w in BACKGROUNDS[n]),
     }
+    if not world.rewordings:
+        return phrases
+    return {kind: rewordings(words) for kind, words in phrases.items()}
 
 
 def _split(text: str) -> list[str]:

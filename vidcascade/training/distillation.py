@@ -1,7 +1,8 @@
 """Distilling a stage into a student that needs few steps and no guidance.
 
-The student is a low-rank change of its teacher's network; :mod:`vidcascade.training.teaching` and
-:mod:`vidcascade.training.perceptual` have the ways to teach it.
+The student is a low-rank change of its teacher's network; :mod:`vidcascade.training.teaching`,
+:mod:`vidcascade.training.perceptual` and :mod:`vidcascade.training.rewording` have the ways to
+teach it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from vidcascade.training.dataset import Example
 from vidcascade.training.draws import Draws
 from vidcascade.training.logs import Progress
 from vidcascade.training.perceptual import Perceptual
+from vidcascade.training.rewording import Rewording
 from vidcascade.training.sources import ClipSource
 from vidcascade.training.teaching import Consistency, Matching, Teaching
 from vidcascade.training.trainer import RunSettings, SheetMaker, StageRun
@@ -37,7 +39,10 @@ METHODS: dict[str, type[Teaching]] = {
     "consistency": Consistency,
     "matching": Matching,
     "perceptual": Perceptual,
+    "rewording": Rewording,
 }
+# Those that hold what a student does already.
+_GOING_ON = (Perceptual, Rewording)
 
 
 def distil_stage(
@@ -56,7 +61,7 @@ def distil_stage(
     Args:
         spec: the cascade, whose stage describes its student.
         stage_name: which of its stages; one that reads text and starts from noise.
-        method: ``consistency``, ``matching`` or ``perceptual``.
+        method: ``consistency``, ``matching``, ``perceptual`` or ``rewording``.
         teacher: folder of the stage's network.
         settings: of the run; ``init`` is a student's file to start from, and ``keep`` the share of
             that student in the result.
@@ -79,10 +84,15 @@ def distil_stage(
         raise UsageError(f"The spec has no student for {stage_name}: describe it there.")
     if method not in METHODS:
         raise UsageError(f"There is no method {method!r}: choose from {', '.join(METHODS)}.")
-    if method == "perceptual" and (lpips is None or settings.init is None):
+    if METHODS[method] in _GOING_ON and settings.init is None:
         raise UsageError(
-            "The perceptual method goes on from a student and looks with LPIPS: name the student's "
-            "file with init (--init), and LPIPS weights in safetensors with lpips (--lpips)."
+            f"The method {method} goes on from a student: name the student's file with init "
+            "(--init)."
+        )
+    if method == "perceptual" and lpips is None:
+        raise UsageError(
+            "The perceptual method looks with LPIPS: name its weights, in safetensors, with lpips "
+            "(--lpips)."
         )
     if method != "perceptual" and lpips is not None:
         raise UsageError(
@@ -121,7 +131,7 @@ class _Distillation(StageRun):
         """
         mark = self.settings.out / "distillation.json"
         about = {"teacher": self.fingerprint, "method": self.method.__name__}
-        if self.method is Perceptual:
+        if self.method in _GOING_ON:
             assert self.settings.init is not None
             about["from"] = hashlib.sha256(self.settings.init.read_bytes()).hexdigest()
         own = json.dumps(about)
