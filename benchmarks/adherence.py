@@ -194,7 +194,9 @@ def get_recogniser(
     path = folder / "recogniser.safetensors"
     about: dict[str, Any] = {
         # Lessons show one subject before a camera that stands still.
-        "world": world.config.model_dump(mode="json", exclude={"learnt", "rewordings", "two_subjects", "camera"}),
+        "world": world.config.model_dump(
+            mode="json", exclude={"learnt", "rewordings", "two_subjects", "camera"}
+        ),
         "stickers": world.has_stickers,
         "drawing": DRAWING,
         "lessons": asdict(lessons),

@@ -133,9 +133,11 @@ class Comparing:
         self.spec = after.spec
         self.base, self.bridge, self.refiner = self.spec.stages
         text = TextCache(after.text_encoder)
+        student = self.base.student if self.base.distilled else None
         self.over = Regenerator(
-            self.spec, self.bridge.name, getattr(after, self.base.name), 1.0, text
-        )
+            self.spec, self.bridge.name, getattr(after, self.base.name), 1.0, text,
+            distilled=student is not None and student.steps > 1,
+        )  # fmt: skip
         self.values: dict[str, dict[str, dict[str, Values]]] = {}
         self.sheet: tuple[list[NDArray[np.uint8]], list[str]] = ([], [])
 
@@ -225,8 +227,9 @@ def make_table(title: str, values: dict[str, dict[str, Values]], count: int) -> 
         ("", *(m.name for m in shown)),
         lines,
         (
-            f"{count} held-out clips; made over: noised and denoised again by the base, then, for "
-            "the refiner, by the bridge of after; samples: from noise, which have no true answer",
+            f"{count} held-out clips; made over: noised and denoised again by the base (by its "
+            "student, if that runs), then, for the refiner, by the bridge of after; samples: from "
+            "noise, which have no true answer",
             "intervals: bootstrap over clips, 95 %; better, worse: the interval of the mean "
             "difference does not hold 0",
         ),

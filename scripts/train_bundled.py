@@ -24,52 +24,12 @@ from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-# Minutes of each training on two CPU cores with AMX; a GPU needs a fraction.
-BUDGETS = {
-    "space": 30.0, "base": 150.0, "bridge": 40.0, "refiner": 25.0,
-    "bridge-own": 30.0, "refiner-own": 25.0, "distil": 45.0,
-}  # fmt: skip
-# On a GPU shorter trainings end before compiling pays: on an H100 it took more than two of them.
-COMPILE_FROM = 10.0
-# Appearance is learnt on single frames, twenty times cheaper than clips (model card).
-SPACE = {
-    "muon_lr": "0.01", "adam_lr": "1.0e-3", "warmup": "50", "shift": "2.0", "sigma_std": "1.0",
-}  # fmt: skip
-# Motions that a base learns last, and how many times as often they are drawn.
-EMPHASIS = {"spin": 4, "shake": 1.5, "still": 1.5}
-# Bridge and refiner go on from what they learnt on the truth, on whole clips that the stages before
-# them, the base's student first, made over (vidcascade.training.regenerate), with some true ones
-# among them: batch and recipe.
-OWN = {
-    "bridge": (4, {"frames": "null", "crop": "64", "muon_lr": "0.006", "adam_lr": "1.0e-3"}),
-    "refiner": (2, {"frames": "null", "crop": "96", "muon_lr": "0.004", "adam_lr": "5.0e-4"}),
-}
-OWN_SHARE = "0.7"
-# What is added where LPIPS weights are named.
-OWN_BY_EYE = {"lpips": "0.004", "subject_weight": "2.0"}
-# Half of what the truth taught is kept: nearly all of the gain on the stages' work, for less of a
-# loss on the truth (benchmarks.gap).
-OWN_KEEP = "0.5"
-# Shares of the time for distillation. Each goes on from what the one before it has taught; the
-# third needs LPIPS weights.
-DISTILLING = {"consistency": 0.35, "matching": 0.3, "perceptual": 0.35}
-# At lower rates, with some of the former kept: after matching a quarter, which has no grid in flat
-# areas, and after perceptual half, which has the contrast of guidance.
-GOING_ON = {
-    "matching": ("--set", "adam_lr=5.0e-4", "--keep", "0.25"),
-    "perceptual": ("--set", "adam_lr=7.0e-4", "--keep", "0.5"),
-}
-EVALUATIONS: dict[str, tuple[str, ...]] = {
-    "adherence": ("--clips", "48", "--seen", "16", "--wording", "8", "--binding", "9"),
-    "distillation": ("--clips", "48"),
-    "stages": ("--clips", "8"),
-    "gap": ("--clips", "8"),
-    "generate": (),
-    "likeness": ("--teachers",),
-}
-# Those that look at pictures as AlexNet does; all but the last do without if they must.
-WITH_LPIPS = ("distillation", "stages", "gap", "likeness")
+from bundled_recipes import (  # noqa: E402
+    BUDGETS, COMPILE_FROM, DISTILLING, EMPHASIS, EVALUATIONS, GOING_ON, OWN, OWN_BY_EYE, OWN_KEEP,
+    OWN_SHARE, SPACE, WITH_LPIPS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -276,19 +236,23 @@ class Plan:
         self._python("-m", "vidcascade", *command)
 
     def _described(self) -> str:
-        """The spec, whose world knows what words the clips' captions add."""
-        if not self.clips:
+        """The spec, whose world knows what words the clips' captions and the student add."""
+        other_words = self.spec.world is not None and "rewording" in self._methods()
+        if not self.clips and not other_words:
             return str(self.args.spec)
         file = self.out / "spec.yaml"
         if file.exists():
             return str(file)
         from vidcascade.training.mixing import with_words
+        from vidcascade.training.rewording import with_rewordings
         from vidcascade.training.sources import FolderSource
         from vidcascade.video import atomic_path
 
-        new = FolderSource.open(self.spec, self.stages[0], self.args.clips)
+        spec = with_rewordings(self.spec) if other_words else self.spec
+        if self.clips:
+            spec = with_words(spec, FolderSource.open(spec, self.stages[0], self.args.clips))
         with atomic_path(file) as temporary:
-            temporary.write_text(with_words(self.spec, new).to_yaml(), encoding="utf-8")
+            temporary.write_text(spec.to_yaml(), encoding="utf-8")
         return str(file)
 
     def _distil(self) -> None:
@@ -311,9 +275,13 @@ class Plan:
     def _methods(self) -> dict[str, float]:
         """Ways of distilling that this run goes, and their shares of the time."""
         student = self.spec.stages[0].student
+        if student is None or self.budgets["distil"] <= 0:
+            return {}
         shares = dict(DISTILLING)
-        if not self._by_eye() or student is None or student.steps < 2:
+        if not self._by_eye() or student.steps < 2:
             del shares["perceptual"]
+        if self.spec.world is None:
+            del shares["rewording"]
         return {method: share / sum(shares.values()) for method, share in shares.items()}
 
     def _by_eye(self) -> bool:
@@ -357,7 +325,7 @@ class Plan:
                 size = batch or self.spec.stage(stage).training.batch
                 command += ["--run", f"{name}={self.out / name / stage}:{size}"]
         student = self.spec.stages[0].student
-        if student is not None and self.budgets["distil"] > 0:
+        if student is not None:
             for method in self._methods():
                 place = self.out / method / "base"
                 command += ["--run", f"student, {method}={place}:{student.training.batch}"]

@@ -72,6 +72,7 @@ def distil(
     )
     from vidcascade.training.distillation import METHODS, distil_stage
     from vidcascade.training.mixing import open_clips
+    from vidcascade.training.rewording import with_rewordings
     from vidcascade.training.sheets import SheetWriter
     from vidcascade.training.sources import ClipSource, warn_of_emphasis
     from vidcascade.training.trainer import ENDLESS, RunSettings
@@ -91,9 +92,8 @@ def distil(
             about = loaded.stage(stage).student
             if about is not None and source is new and is_main():
                 warn_of_emphasis(about.training, f"stages.{stage}.student.training")
-        if method == "rewording" and loaded.world is not None:
-            world = loaded.world.model_copy(update={"rewordings": True})
-            loaded = loaded.model_copy(update={"world": world})
+        if method == "rewording":
+            loaded = with_rewordings(loaded)
         place = out / stage
         if is_main() and method in METHODS:
             keep_spec(loaded, place)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.data.rewordings import reword
 from vidcascade.diffusion.flow_matching import add_noise, velocity_loss
 from vidcascade.training.dataset import Example
@@ -52,3 +53,10 @@ class Rewording(Teaching):
         ]
         x = self.ask(self.student, point, sigma, batch, self.read(said, point))
         return velocity_loss(x, target, sigma, batch.weight), sigma
+
+
+def with_rewordings(spec: CascadeSpec) -> CascadeSpec:
+    """The spec, whose world knows that prompts may be told in these words."""
+    if spec.world is None:
+        return spec
+    return spec.model_copy(update={"world": spec.world.model_copy(update={"rewordings": True})})
