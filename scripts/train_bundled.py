@@ -26,10 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from bundled_recipes import (  # noqa: E402
-    BUDGETS, COMPILE_FROM, DISTILLING, EMPHASIS, EVALUATIONS, GOING_ON, OWN, OWN_BY_EYE, OWN_KEEP,
-    OWN_SHARE, SPACE, WITH_LPIPS,
-)  # fmt: skip
+import bundled_recipes as recipes  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Plan:
         self.device = _device()
         self.spec = CascadeSpec.load(args.spec)
         self.stages = [stage.name for stage in self.spec.stages]
-        if unknown := set(self.stages) - set(BUDGETS):
+        if unknown := set(self.stages) - set(recipes.BUDGETS):
             raise SystemExit(f"{args.spec} has a stage {min(unknown)}, which has no budget here.")
         # Stages that go on, on the work of those before them, and the names of these trainings.
         self.owns = {stage: f"{stage}-own" for stage in self.stages[1:]}
@@ -79,7 +76,7 @@ class Plan:
         """What is to be done, in order."""
         base = "space" if self.budgets["space"] > 0 else None
         whole = self.stages == ["base", "bridge", "refiner"]
-        measured = [name for name in EVALUATIONS if whole or name not in ("stages", "gap")]
+        measured = [name for name in recipes.EVALUATIONS if whole or name not in ("stages", "gap")]
         if whole and not self.owns:
             measured.remove("gap")
         if self.clips:
@@ -91,7 +88,8 @@ class Plan:
         chosen = [
             Phase("fetch", lambda: self._python("scripts/fetch_stickers.py")),
             Phase(
-                "space", lambda: self._train("space", "base", None, self._space_batch(), 1, SPACE)
+                "space",
+                lambda: self._train("space", "base", None, self._space_batch(), 1, recipes.SPACE),
             ),
             Phase("base", lambda: self._train("base", "base", base, recipe=self._emphasis())),
             *(Phase(name, partial(self._train, name, name)) for name in self.stages[1:]),
@@ -166,7 +164,7 @@ class Plan:
         for folder in previous:
             command += ["--previous", str(folder)]
         if previous:
-            command += ["--previous-share", OWN_SHARE, "--keep", OWN_KEEP]
+            command += ["--previous-share", recipes.OWN_SHARE, "--keep", recipes.OWN_KEEP]
             command += self._eye() if self._by_eye() else []
         self._python("-m", "vidcascade", *command)
 
@@ -180,7 +178,7 @@ class Plan:
     def _compiled(self, name: str, minutes: float) -> list[str]:
         if not self.args.compile:
             return []
-        if self.device == "cuda" and minutes < COMPILE_FROM:
+        if self.device == "cuda" and minutes < recipes.COMPILE_FROM:
             print(f"{name} is too short to be compiled", flush=True)
             return []
         return ["--compile"]
@@ -194,19 +192,21 @@ class Plan:
         if self.spec.world is None or self.spec.stages[0].training.emphasis:
             return {}
         known = set(self.spec.world.names("motions"))
-        chosen = [f"{motion}: {times}" for motion, times in EMPHASIS.items() if motion in known]
+        chosen = [
+            f"{motion}: {times}" for motion, times in recipes.EMPHASIS.items() if motion in known
+        ]
         return {"emphasis": f"{{{', '.join(chosen)}}}"} if chosen else {}
 
     def _own(self, stage: str) -> None:
         """Train a stage on, on what the finished stages before it make together."""
         kind = self.spec.stage(stage).kind
-        batch, recipe = OWN[kind]
+        batch, recipe = recipes.OWN[kind]
         base, *others = self.stages[: self.stages.index(stage)]
         # The assembled base's folder also has its student, which is what makes clips in the end.
         previous = [self.apart / base, *(self._finished(name) for name in others)]
         name = self.owns[stage]
         if self._by_eye():
-            recipe = recipe | OWN_BY_EYE
+            recipe = recipe | recipes.OWN_BY_EYE
         self._train(name, stage, stage, batch, None, recipe, previous)
 
     def _finished(self, stage: str) -> Path:
@@ -265,7 +265,7 @@ class Plan:
             command += ["--method", method, "--out", str(out), *self._pace(), *self.clips]
             command += ["--budget-minutes", str(minutes), *self._compiled(method, minutes)]
             if student is not None:
-                command += ["--init", str(student), *GOING_ON[method]]
+                command += ["--init", str(student), *recipes.GOING_ON[method]]
             if method == "perceptual":
                 command += self._eye()
             self._python("-m", "vidcascade", *command)
@@ -277,7 +277,7 @@ class Plan:
         student = self.spec.stages[0].student
         if student is None or self.budgets["distil"] <= 0:
             return {}
-        shares = dict(DISTILLING)
+        shares = dict(recipes.DISTILLING)
         if not self._by_eye() or student.steps < 2:
             del shares["perceptual"]
         if self.spec.world is None:
@@ -307,9 +307,9 @@ class Plan:
                 given[:2] = ["--before", str(self.apart), "--after", str(self.weights)]
             if name == "captioned":
                 given.append(str(self.args.clips))
-            if name in WITH_LPIPS and self.args.lpips is not None:
+            if name in recipes.WITH_LPIPS and self.args.lpips is not None:
                 given += ["--lpips", str(self.args.lpips)]
-            self._python("-m", f"benchmarks.{name}", *given, *EVALUATIONS.get(name, ()))
+            self._python("-m", f"benchmarks.{name}", *given, *recipes.EVALUATIONS.get(name, ()))
 
         return act
 
@@ -318,7 +318,7 @@ class Plan:
         runs: dict[str, tuple[str, int | None]] = {"space": ("base", self._space_batch())}
         runs |= {name: (name, None) for name in self.stages}
         for stage, name in self.owns.items():
-            runs[name] = (stage, OWN[self.spec.stage(stage).kind][0])
+            runs[name] = (stage, recipes.OWN[self.spec.stage(stage).kind][0])
         command = ["-m", "benchmarks.training.history", "--results", str(self.results)]
         for name, (stage, batch) in runs.items():
             if self.budgets[name] > 0:
@@ -355,7 +355,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/bundled"), help="folder of the run")
     parser.add_argument("--spec", default="stickers", help="spec file, or a bundled one's name")
-    for name, minutes in BUDGETS.items():
+    for name, minutes in recipes.BUDGETS.items():
         parser.add_argument(f"--{name}-minutes", type=float, default=minutes, metavar="M",
                             help=f"budget of {name}; 0 leaves it out [{minutes:g}]")  # fmt: skip
     parser.add_argument("--clips", type=Path, metavar="FOLDER",

@@ -171,7 +171,7 @@ def test_a_student_is_taught_by_eye_where_lpips_weights_are_named(
         last = Path(runs[-1][runs[-1].index("--out") + 1]) / "base" / "student.safetensors"
         assert f"base={last}" in assembled
         minutes = [float(words[words.index("--budget-minutes") + 1]) for words in runs]
-        assert sum(minutes) == pytest.approx(script.BUDGETS["distil"])
+        assert sum(minutes) == pytest.approx(script.recipes.BUDGETS["distil"])
         return {words[words.index("--method") + 1]: words for words in runs}
 
     assert [*distilled("without")] == ["consistency", "matching", "rewording"]

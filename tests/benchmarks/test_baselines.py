@@ -126,7 +126,7 @@ def test_all_are_trained_and_measured(
 
 def test_the_training_script_takes_any_of_them(tmp_path: Path) -> None:
     script = load_script("train_bundled")
-    minutes = {f"{name.replace('-', '_')}_minutes": 1.0 for name in script.BUDGETS}
+    minutes = {f"{name.replace('-', '_')}_minutes": 1.0 for name in script.recipes.BUDGETS}
     names = {}
     for arm in ARMS:
         args = argparse.Namespace(
@@ -142,4 +142,4 @@ def test_the_training_script_takes_any_of_them(tmp_path: Path) -> None:
     assert whole - two - {"distil", "measure-distillation"} == {
         "bridge", "bridge-own", "measure-stages", "measure-gap", "card",
     }  # fmt: skip
-    assert two - one == {"refiner", "refiner-own"}
+    assert two - one == {"refiner", "refiner-own", "join"}
