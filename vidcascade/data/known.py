@@ -98,7 +98,7 @@ def _count_subjects(text: str, world: WorldConfig) -> int:
 
 def _placing(world: WorldConfig) -> set[str]:
     """Words that tell of a motion or a background of the world, or of a part of one."""
-    phrases = _phrases(world)
+    phrases = _phrases(_drawn(world))
     motions = {word for word in _words_of(phrases["motions"]) if word.endswith("ing")}
     # "An orange heart" is no sunset, and "a star" no night sky.
     colours = (word for words in COLOURS.values() for word in words)
@@ -113,7 +113,7 @@ def learn(captions: Iterable[str], world: WorldConfig) -> Learnt | None:
     Where one caption has all the new words there is no telling which of them it needs, so
     ``always`` takes two that differ.
     """
-    known = _vocabulary(world)
+    known = _vocabulary(_drawn(world))
 
     def is_new(word: str) -> bool:
         return len(word) <= LONGEST_WORD and not _in(word, known)
@@ -158,6 +158,11 @@ def _describe(learnt: Learnt) -> str:
 def _few(names: tuple[str, ...], most: int = 24) -> str:
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _drawn(world: WorldConfig) -> WorldConfig:
+    """The world as its own captions tell it, from which clips and their captions are told apart."""
+    return world.model_copy(update={"rewordings": False})
 
 
 def _vocabulary(world: WorldConfig) -> set[str]:

@@ -3,7 +3,7 @@
 A network that has learnt from captions in a few wordings hears little in others. Here a student
 reads a caption told otherwise and is taught to predict what it predicted, before this, for the
 caption itself, at each of its levels: what it makes stays as it was, and only the text's meaning
-is widened. Nothing is drawn but noised clips, so it costs two passes an example.
+is widened. It costs two passes of the network an example, and one of the text encoder.
 """
 
 from __future__ import annotations
