@@ -303,7 +303,8 @@ def make_tables(groups: list[Group]) -> list[Table]:
                 [[a, *(_share(g.generated, a) for g in wordings)] for a in ASPECTS[:5]],
                 (
                     "synonyms are among the words of training captions; paraphrases were written "
-                    "for this benchmark and are in no training caption",
+                    "for this benchmark and are in no training caption, nor among the other words "
+                    "that a student may have been taught",
                 ),
             )
         )

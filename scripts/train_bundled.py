@@ -28,6 +28,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import bundled_recipes as recipes  # noqa: E402
 
+# Of the phases: a folder that was begun in another is not gone on with.
+ORDER = 2
+STUDENT = "student.safetensors"
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -113,6 +117,12 @@ class Plan:
         done = self.out / "done"
         done.mkdir(parents=True, exist_ok=True)
         self._claim()
+        if self._by_eye():
+            looking = ("distil", *self.owns.values())
+            if any(p.name in looking and not (done / p.name).exists() for p in self.phases()):
+                self._eye()
+        elif self.args.lpips is not None:
+            print("LPIPS weights measure only: this run began without them", flush=True)
         for phase in self.phases():
             mark = done / phase.name
             if mark.exists() or self.budgets.get(phase.name, 1.0) <= 0:
@@ -127,7 +137,7 @@ class Plan:
 
     def _claim(self) -> None:
         """A folder belongs to one set of settings: what is done was done with them."""
-        given = {"spec": self.args.spec, "minutes": dict(self.budgets)}
+        given = {"spec": self.args.spec, "minutes": dict(self.budgets), "order": ORDER}
         settings = json.dumps(given | ({"clips": self.clips} if self.clips else {}))
         file = self.out / "settings.json"
         if file.exists() and file.read_text(encoding="utf-8") != settings:
@@ -204,6 +214,8 @@ class Plan:
         base, *others = self.stages[: self.stages.index(stage)]
         # The assembled base's folder also has its student, which is what makes clips in the end.
         previous = [self.apart / base, *(self._finished(name) for name in others)]
+        if self._methods() and not (self.apart / base / STUDENT).is_file():
+            raise SystemExit(f"{self.apart} has no student yet: run the phase distil first.")
         name = self.owns[stage]
         if self._by_eye():
             recipe = recipe | recipes.OWN_BY_EYE
@@ -223,7 +235,9 @@ class Plan:
 
     def _join(self) -> None:
         """The cascade of stages that saw each other's work, with the student that there is."""
-        student = self.apart / self.stages[0] / "student.safetensors"
+        student = self.apart / self.stages[0] / STUDENT
+        if self._methods() and not student.is_file():
+            raise SystemExit(f"{self.apart} has no student yet: run the phase distil first.")
         networks = {stage: self._finished(stage) for stage in self.stages}
         self._put_together(self.weights, networks, student if student.is_file() else None)
 
@@ -269,7 +283,7 @@ class Plan:
             if method == "perceptual":
                 command += self._eye()
             self._python("-m", "vidcascade", *command)
-            student = out / "base" / "student.safetensors"
+            student = out / "base" / STUDENT
         self._assemble(student)
 
     def _methods(self) -> dict[str, float]:

@@ -19,7 +19,7 @@ from vidcascade.nn.lpips import LPIPS
 from vidcascade.nn.text import build_text_encoder
 from vidcascade.training.dataset import Example, WorldDataset, collate
 from vidcascade.training.draws import Draws
-from vidcascade.training.objective import TextCache, stage_loss
+from vidcascade.training.objective import TextCache, stage_loss, untrained_loss
 from vidcascade.training.optimisers import build_optimisers, scheduled_rate
 from vidcascade.training.trainer import RunSettings, train_stage
 
@@ -227,5 +227,24 @@ def test_lpips_weights_and_their_weight_go_together(eye: Path, tmp_path: Path) -
         with pytest.raises(UsageError, match="give both lpips"):
             train_stage(tiny("refiner", lpips=weight, steps=1), "refiner", settings)
     settings = RunSettings(tmp_path, sheet_every=0, save_every=0, workers=0, lpips=eye)
-    made = train_stage(tiny("refiner", lpips=0.5, steps=1), "refiner", settings)
-    assert (made / "config.json").is_file()
+    made = train_stage(tiny("refiner", lpips=0.5, steps=2), "refiner", settings)
+    blind = RunSettings(tmp_path / "blind", sheet_every=0, save_every=0, workers=0)
+    plain = train_stage(tiny("refiner", steps=2), "refiner", blind)
+    files = [place / "diffusion_pytorch_model.safetensors" for place in (made, plain)]
+    assert files[0].read_bytes() != files[1].read_bytes()
+
+
+def test_an_untrained_network_is_judged_as_the_trained_one_is(eye: Path) -> None:
+    """Else a refiner's looks would be taken for divergence."""
+    rule = make_stage(tiny("refiner", lpips=1.0).stage("refiner"))
+    torch.manual_seed(0)
+    network = rule.build_network(8)  # whose heads start at zero
+    batch = batch_of(tiny("refiner"), "refiner", 3)
+    lpips = LPIPS(eye)
+    with torch.no_grad():
+        loss, sigma = stage_loss(rule, network, batch, None, Draws.of(3, range(3)), lpips=lpips)
+    blind = untrained_loss(rule, batch, sigma, Draws.of(4, range(3)))
+    found = untrained_loss(rule, batch, sigma, Draws.of(4, range(3)), lpips)
+    assert (found > blind).all()
+    # Squares are drawn anew, so it is about the same.
+    torch.testing.assert_close(found.mean(), loss.mean(), rtol=0.3, atol=0)

@@ -95,8 +95,6 @@ def distil(
         if method == "rewording":
             loaded = with_rewordings(loaded)
         place = out / stage
-        if is_main() and method in METHODS:
-            keep_spec(loaded, place)
         settings = RunSettings(
             place, max_minutes, sheet_every, save_every, log_every, workers, init, seed,
             compile=compile_, budget_minutes=budget_minutes, keep=keep,
@@ -108,4 +106,5 @@ def distil(
             loaded, stage, method, folder / stage, settings, report, sheets, source, lpips
         )
     if is_main():
+        keep_spec(loaded, place)
         typer.echo(f"Student: {student}")

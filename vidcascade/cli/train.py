@@ -56,7 +56,7 @@ def train(
         typer.Option(
             help="Network of the stage before: train on clips that it made over; repeated for a "
             "refiner, base first: on what base and bridge made over together. A student that lies "
-            "in a base's folder is what makes them over."
+            "in a base's folder, of the steps that the spec says, is what makes them over."
         ),
     ] = None,
     previous_share: Annotated[
@@ -65,7 +65,7 @@ def train(
     lpips: Annotated[
         Path | None,
         typer.Option(
-            help="LPIPS weights (safetensors): how it looks counts too, with --set lpips=0.002."
+            help="LPIPS weights (safetensors): how it looks counts too, with --set lpips=0.004."
         ),
     ] = None,
     seed: Seed = 0,
@@ -102,12 +102,12 @@ def train(
             list_skipped(new.folder.skipped, len(new.folder.entries))
             if source is new and is_main():
                 warn_of_emphasis(loaded.stage(stage).training, f"stages.{stage}.training")
-        if is_main():
-            keep_spec(loaded, folder)
         sheets = SheetWriter(loaded, stage, folder, source) if sheet_every else None
         weights = train_stage(loaded, stage, settings, report, sheets, source)
     if is_main():
         from vidcascade.training.processes import process_state
+
+        keep_spec(loaded, folder)
 
         count = process_state().num_processes
         typer.echo(f"Weights: {weights}" + (f", by {count} processes" if count > 1 else ""))

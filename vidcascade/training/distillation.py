@@ -70,8 +70,8 @@ def distil_stage(
 
     Raises:
         UsageError: a stage that has no student to be distilled, a method that is none, or one that
-            needs LPIPS weights or a student to start from, without them, and weights for one that
-            does not.
+            needs LPIPS weights, a student to start from or a world, without them, and weights for
+            one that does not.
         VidCascadeError: a file that holds no LPIPS weights, and as
             :func:`~vidcascade.training.trainer.train_stage`.
     """
@@ -84,6 +84,16 @@ def distil_stage(
         raise UsageError(f"The spec has no student for {stage_name}: describe it there.")
     if method not in METHODS:
         raise UsageError(f"There is no method {method!r}: choose from {', '.join(METHODS)}.")
+    if method == "rewording" and spec.world is None:
+        raise UsageError(
+            "The method rewording has other words for captions of the sticker world: leave data "
+            "(--data) out, or give it a share below 1 (--data-share), and a spec that has a world."
+        )
+    if stage.student.training.lpips > 0.0:
+        raise UsageError(
+            "A student looks by the perceptual method (--method perceptual), and not by a setting: "
+            "leave lpips out of its training."
+        )
     if METHODS[method] in _GOING_ON and settings.init is None:
         raise UsageError(
             f"The method {method} goes on from a student: name the student's file with init "
@@ -186,7 +196,7 @@ class _Distillation(StageRun):
         loss, sigma = self.model(batch, draws)
         return loss, sigma
 
-    def untrained(self, batch: Example, sigma: Tensor) -> Tensor | None:
+    def untrained(self, batch: Example, sigma: Tensor, draws: Draws) -> Tensor | None:
         """A student starts as its teacher, and its loss says little about how far it is off."""
         return None
 

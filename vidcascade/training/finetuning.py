@@ -65,7 +65,7 @@ def prepare(
     spec = CascadeSpec.load(folder / "spec.yaml")
     rates = RATES if rank is None else LOW_RANK_RATES
     chosen = rates | {k: v for k, v in recipe.items() if v is not None}
-    return folder, spec.with_recipe(stage, **chosen)
+    return folder, spec.with_recipe(stage, **{"lpips": 0.0} | chosen)
 
 
 def finetune(

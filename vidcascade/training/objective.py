@@ -135,15 +135,25 @@ def stage_loss(
         with torch.no_grad():
             target = target.index_copy(0, known, ask(before, known).to(target))
     x = ask(network, slice(None))
+    return _lost(stage, x, target, sigma, batch, draws, lpips), sigma
+
+
+def _lost(
+    stage: Stage, x: Tensor, target: Tensor, sigma: Tensor, batch: Example, draws: Draws,
+    lpips: LPIPS | None,
+) -> Tensor:  # fmt: skip
+    recipe = stage.spec.training
     loss = velocity_loss(x, target, sigma, batch.weight, recipe.huber)
     if lpips is not None and recipe.lpips > 0.0:
         looks = seen(lpips, x, target, batch.weight, draws) + neighbour_steps(x, target)
         loss = loss + recipe.lpips * looks
-    return loss, sigma
+    return loss
 
 
 @torch.no_grad()
-def untrained_loss(stage: Stage, batch: Example, sigma: Tensor) -> Tensor:
+def untrained_loss(
+    stage: Stage, batch: Example, sigma: Tensor, draws: Draws, lpips: LPIPS | None = None
+) -> Tensor:
     """What a network that has learnt nothing would lose on these examples at these σ, (B,).
 
     Heads start at zero: an untrained base predicts grey, the other stages their input.
@@ -151,8 +161,7 @@ def untrained_loss(stage: Stage, batch: Example, sigma: Tensor) -> Tensor:
     count, frames, _, height, width = batch.target.shape
     nothing = batch.target.new_zeros(count, frames, stage.out_channels, height, width)
     x = stage.to_x(nothing, batch.given, batch.augmentation)
-    recipe = stage.spec.training
-    return velocity_loss(x, batch.target, sigma, batch.weight, recipe.huber)
+    return _lost(stage, x, batch.target, sigma, batch, draws, lpips)
 
 
 def _share_noise(noise: Tensor, correlation: float, draws: Draws) -> Tensor:

@@ -29,7 +29,7 @@ from vidcascade.cascade.students import STUDENT_FILE, merge_student
 from vidcascade.cascade.weights import load_network
 from vidcascade.diffusion.distillation import jump, student_levels
 from vidcascade.diffusion.flow_matching import add_noise
-from vidcascade.errors import UsageError
+from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.training.dataset import Example
 from vidcascade.training.draws import Draws
@@ -116,7 +116,14 @@ class Regenerator:
         about = before.spec.student
         distilled = about is not None and about.steps > 1 and student.is_file()
         if distilled:
-            merge_student(network, student)
+            try:
+                merge_student(network, student)
+            except VidCascadeError as error:
+                raise type(error)(
+                    f"The student in {folders[-1]} does not fit the network beside it or the spec: "
+                    "name the folder that training wrote (--previous runs/base/network), which has "
+                    "none, or assemble it again."
+                ) from error
         return cls(spec, stage_name, network.to(device), share, text, earlier, distilled)
 
     @torch.no_grad()

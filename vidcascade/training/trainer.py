@@ -72,8 +72,9 @@ def train_stage(
         source: of clips; None is the sticker world.
 
     Raises:
-        UsageError: a stage that the spec has not, a batch or network that cannot be shared out, or
-            a share of weights to keep that cannot be.
+        UsageError: a stage that the spec has not, a batch or network that cannot be shared out, a
+            share of weights to keep that cannot be, or LPIPS weights that count nothing, are not
+            named, or are none.
         VidCascadeError: the loss is not finite, the samples have collapsed, the checkpoint does
             not fit, or clips or weights cannot be read.
     """
@@ -81,7 +82,7 @@ def train_stage(
         raise UsageError(
             "How a clip looks counts where LPIPS weights are named and have a weight beside the "
             "error: give both lpips (--lpips FILE) and the setting of that name (--set "
-            "lpips=0.002), or neither."
+            "lpips=0.004), or neither."
         )
     return StageRun(spec, stage_name, settings, source).complete(report, sheet)
 
@@ -124,9 +125,12 @@ class StageRun:
             self.text_width = encoder.width
             padded = settings.compile and device.type == "cuda"
             text = TextCache(encoder, COMPILED_LENGTH if padded else 1)
-        self.lpips = None if settings.lpips is None else LPIPS(settings.lpips).to(device)
         self.text = text if stage.network.text else None
         self.network = self.build()
+        self.lpips = None
+        if settings.lpips is not None:
+            with torch.random.fork_rng(devices=[]):  # the same seed, the same run but for this
+                self.lpips = LPIPS(settings.lpips).to(device)
         self.regenerate = None
         if settings.previous:
             self.regenerate = Regenerator.open(
@@ -191,9 +195,9 @@ class StageRun:
         """Loss and σ of each example, (B,) both."""
         return stage_loss(self.rule, self.model, batch, self.text, draws, lpips=self.lpips)
 
-    def untrained(self, batch: Example, sigma: torch.Tensor) -> torch.Tensor | None:
+    def untrained(self, batch: Example, sigma: torch.Tensor, draws: Draws) -> torch.Tensor | None:
         """What an untrained network would lose, (B,), if it can be said."""
-        return untrained_loss(self.rule, batch, sigma)
+        return untrained_loss(self.rule, batch, sigma, draws, self.lpips)
 
     def averaged(self) -> SpaceTimeDenoiser:
         """The network with the moving average of its weights, and some of what it started from."""
@@ -310,7 +314,8 @@ class StageRun:
             optimiser.step()
             optimiser.zero_grad()
         self.ema.step(self.trained)
-        untrained = self.untrained(batch, sigma) if self.step % JUDGED_EVERY == 0 else None
+        judged = self.step % JUDGED_EVERY == 0
+        untrained = self.untrained(batch, sigma, draws) if judged else None
         if untrained is not None:
             untrained = self.accelerator.gather(untrained)
         self.step += 1
