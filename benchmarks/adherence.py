@@ -194,9 +194,7 @@ def get_recogniser(
     path = folder / "recogniser.safetensors"
     about: dict[str, Any] = {
         # Lessons show one subject before a camera that stands still.
-        "world": world.config.model_dump(
-            mode="json", exclude={"learnt", "rewordings", "two_subjects", "camera"}
-        ),
+        "world": world.config.model_dump(mode="json", exclude={"learnt", "two_subjects", "camera"}),
         "stickers": world.has_stickers,
         "drawing": DRAWING,
         "lessons": asdict(lessons),
@@ -303,8 +301,7 @@ def make_tables(groups: list[Group]) -> list[Table]:
                 [[a, *(_share(g.generated, a) for g in wordings)] for a in ASPECTS[:5]],
                 (
                     "synonyms are among the words of training captions; paraphrases were written "
-                    "for this benchmark and are in no training caption, nor among the other words "
-                    "that a student may have been taught",
+                    "for this benchmark and are in no training caption",
                 ),
             )
         )

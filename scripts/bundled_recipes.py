@@ -29,14 +29,13 @@ OWN_BY_EYE = {"lpips": "0.004", "subject_weight": "2.0"}
 # loss on the truth (benchmarks.gap).
 OWN_KEEP = "0.5"
 # Shares of the time for distillation. Each goes on from what the one before it has taught; the
-# third needs LPIPS weights, and the last a world, of whose captions there are other words.
-DISTILLING = {"consistency": 0.25, "matching": 0.2, "perceptual": 0.25, "rewording": 0.3}
+# third needs LPIPS weights.
+DISTILLING = {"consistency": 0.35, "matching": 0.3, "perceptual": 0.35}
 # At lower rates, with some of the former kept: after matching a quarter, which has no grid in flat
 # areas, and after perceptual half, which has the contrast of guidance.
 GOING_ON = {
     "matching": ("--set", "adam_lr=5.0e-4", "--keep", "0.25"),
     "perceptual": ("--set", "adam_lr=7.0e-4", "--keep", "0.5"),
-    "rewording": (),
 }
 EVALUATIONS: dict[str, tuple[str, ...]] = {
     "adherence": ("--clips", "48", "--seen", "16", "--wording", "8", "--binding", "9"),

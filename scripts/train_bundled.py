@@ -250,23 +250,19 @@ class Plan:
         self._python("-m", "vidcascade", *command)
 
     def _described(self) -> str:
-        """The spec, whose world knows what words the clips' captions and the student add."""
-        other_words = self.spec.world is not None and "rewording" in self._methods()
-        if not self.clips and not other_words:
+        """The spec, whose world knows what words the clips' captions add."""
+        if not self.clips:
             return str(self.args.spec)
         file = self.out / "spec.yaml"
         if file.exists():
             return str(file)
         from vidcascade.training.mixing import with_words
-        from vidcascade.training.rewording import with_rewordings
         from vidcascade.training.sources import FolderSource
         from vidcascade.video import atomic_path
 
-        spec = with_rewordings(self.spec) if other_words else self.spec
-        if self.clips:
-            spec = with_words(spec, FolderSource.open(spec, self.stages[0], self.args.clips))
+        new = FolderSource.open(self.spec, self.stages[0], self.args.clips)
         with atomic_path(file) as temporary:
-            temporary.write_text(spec.to_yaml(), encoding="utf-8")
+            temporary.write_text(with_words(self.spec, new).to_yaml(), encoding="utf-8")
         return str(file)
 
     def _distil(self) -> None:
@@ -294,8 +290,6 @@ class Plan:
         shares = dict(recipes.DISTILLING)
         if not self._by_eye() or student.steps < 2:
             del shares["perceptual"]
-        if self.spec.world is None:
-            del shares["rewording"]
         return {method: share / sum(shares.values()) for method, share in shares.items()}
 
     def _by_eye(self) -> bool:

@@ -66,10 +66,6 @@ def assemble_cascade(
             raise UsageError(f"The spec has no student for {name}: describe it there.")
     spec = without_students(spec, students)
     base = spec.stages[0].name
-    if spec.world is not None and base not in students:
-        # It is students who learn them. (A cascade whose student is its base comes with no spec.)
-        world = spec.world.model_copy(update={"rewordings": False})
-        spec = spec.model_copy(update={"world": world})
     if base not in networks:
         raise UsageError(f"There are no weights for {base}: an untrained base makes noise only.")
     encoder = build_text_encoder(spec.text.encoder, spec.text.max_tokens)

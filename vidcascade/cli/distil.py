@@ -30,7 +30,7 @@ def distil(
     spec: Annotated[
         str | None, typer.Option(help="Spec that describes the student [the weights' own].")
     ] = None,
-    method: Annotated[str, typer.Option(help="consistency, matching, perceptual or rewording.")] = (
+    method: Annotated[str, typer.Option(help="consistency, matching or perceptual.")] = (
         "consistency"
     ),
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/distil"),
@@ -72,7 +72,6 @@ def distil(
     )
     from vidcascade.training.distillation import METHODS, distil_stage
     from vidcascade.training.mixing import open_clips
-    from vidcascade.training.rewording import with_rewordings
     from vidcascade.training.sheets import SheetWriter
     from vidcascade.training.sources import ClipSource, warn_of_emphasis
     from vidcascade.training.trainer import ENDLESS, RunSettings
@@ -92,8 +91,6 @@ def distil(
             about = loaded.stage(stage).student
             if about is not None and source is new and is_main():
                 warn_of_emphasis(about.training, f"stages.{stage}.student.training")
-        if method == "rewording":
-            loaded = with_rewordings(loaded)
         place = out / stage
         settings = RunSettings(
             place, max_minutes, sheet_every, save_every, log_every, workers, init, seed,

@@ -210,9 +210,6 @@ def _warn(
     world = pipeline.spec.world
     if world is None:
         return
-    base = pipeline.spec.stages[0]
-    if base.student is not None and not base.distilled:
-        world = world.model_copy(update={"rewordings": False})  # which its student alone was taught
     found = {text: check_prompt(text, world) for text in prompts}
     far = [text for text, known in found.items() if known.far]
     for text in far:

@@ -51,8 +51,6 @@ class WorldConfig(BaseModel):
     probabilities. ``held_out`` is the fraction of (subject, motion, background) combinations,
     selected by a hash with ``held_out_seed``, that the training split never shows. ``learnt`` is
     what folders of clips taught beside the world, which does not draw it: prompts may hold it.
-    ``rewordings`` is whether a student was taught to hear captions in other words
-    (:mod:`vidcascade.data.rewordings`): prompts may hold them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,7 +68,6 @@ class WorldConfig(BaseModel):
     held_out: float = Field(default=0.0, ge=0, lt=1)
     held_out_seed: int = 0
     learnt: tuple[Learnt, ...] = Field(default=(), max_length=MOST_FOLDERS)
-    rewordings: bool = False
 
     @field_validator("learnt", mode="before")
     @classmethod

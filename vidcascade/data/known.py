@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from vidcascade.data.captions import vocabulary
 from vidcascade.data.config import LONGEST_WORD, MOST_WORDS, Learnt, WorldConfig
-from vidcascade.data.rewordings import frames, rewordings
 from vidcascade.data.subjects import SUBJECTS
 from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SOLIDS
 
@@ -98,7 +97,7 @@ def _count_subjects(text: str, world: WorldConfig) -> int:
 
 def _placing(world: WorldConfig) -> set[str]:
     """Words that tell of a motion or a background of the world, or of a part of one."""
-    phrases = _phrases(_drawn(world))
+    phrases = _phrases(world)
     motions = {word for word in _words_of(phrases["motions"]) if word.endswith("ing")}
     # "An orange heart" is no sunset, and "a star" no night sky.
     colours = (word for words in COLOURS.values() for word in words)
@@ -113,7 +112,7 @@ def learn(captions: Iterable[str], world: WorldConfig) -> Learnt | None:
     Where one caption has all the new words there is no telling which of them it needs, so
     ``always`` takes two that differ.
     """
-    known = _vocabulary(_drawn(world))
+    known = _vocabulary(world)
 
     def is_new(word: str) -> bool:
         return len(word) <= LONGEST_WORD and not _in(word, known)
@@ -160,34 +159,23 @@ def _few(names: tuple[str, ...], most: int = 24) -> str:
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _drawn(world: WorldConfig) -> WorldConfig:
-    """The world as its own captions tell it, from which clips and their captions are told apart."""
-    return world.model_copy(update={"rewordings": False})
-
-
 def _vocabulary(world: WorldConfig) -> set[str]:
     everything = set(_SMALL)
     for phrases in _phrases(world).values():
         everything |= _words_of(phrases)
     for kind in ("sizes", "cameras", "relations", "frames"):
-        phrases = vocabulary()[kind]
-        everything |= _words_of(rewordings(phrases) if world.rewordings else phrases)
-    if world.rewordings:
-        everything |= _words_of(frames())
+        everything |= _words_of(vocabulary()[kind])
     return everything
 
 
 def _phrases(world: WorldConfig) -> dict[str, tuple[str, ...]]:
     named = [w for n in world.names("subjects") for w in SUBJECTS[n].words]
-    phrases = {
+    return {
         "subjects": (*named, *(w for n in world.names("solids") for w in SOLIDS[n])),
         "colours": tuple(w for n in world.names("colours") for w in COLOURS[n]),
         "motions": tuple(w for n in world.names("motions") for w in MOTIONS[n]),
         "backgrounds": tuple(w for n in world.names("backgrounds") for w in BACKGROUNDS[n]),
     }
-    if not world.rewordings:
-        return phrases
-    return {kind: rewordings(words) for kind, words in phrases.items()}
 
 
 def _split(text: str) -> list[str]:

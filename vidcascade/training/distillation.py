@@ -1,8 +1,7 @@
 """Distilling a stage into a student that needs few steps and no guidance.
 
-The student is a low-rank change of its teacher's network; :mod:`vidcascade.training.teaching`,
-:mod:`vidcascade.training.perceptual` and :mod:`vidcascade.training.rewording` have the ways to
-teach it.
+The student is a low-rank change of its teacher's network; :mod:`vidcascade.training.teaching` and
+:mod:`vidcascade.training.perceptual` have the ways to teach it.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ from vidcascade.training.dataset import Example
 from vidcascade.training.draws import Draws
 from vidcascade.training.logs import Progress
 from vidcascade.training.perceptual import Perceptual
-from vidcascade.training.rewording import Rewording
 from vidcascade.training.sources import ClipSource
 from vidcascade.training.teaching import Consistency, Matching, Teaching
 from vidcascade.training.trainer import RunSettings, SheetMaker, StageRun
@@ -39,10 +37,7 @@ METHODS: dict[str, type[Teaching]] = {
     "consistency": Consistency,
     "matching": Matching,
     "perceptual": Perceptual,
-    "rewording": Rewording,
 }
-# Those that hold what a student does already.
-_GOING_ON = (Perceptual, Rewording)
 
 
 def distil_stage(
@@ -61,7 +56,7 @@ def distil_stage(
     Args:
         spec: the cascade, whose stage describes its student.
         stage_name: which of its stages; one that reads text and starts from noise.
-        method: ``consistency``, ``matching``, ``perceptual`` or ``rewording``.
+        method: ``consistency``, ``matching`` or ``perceptual``.
         teacher: folder of the stage's network.
         settings: of the run; ``init`` is a student's file to start from, and ``keep`` the share of
             that student in the result.
@@ -70,8 +65,8 @@ def distil_stage(
 
     Raises:
         UsageError: a stage that has no student to be distilled, a method that is none, or one that
-            needs LPIPS weights, a student to start from or a world, without them, and weights for
-            one that does not.
+            needs LPIPS weights or a student to start from, without them, and weights for one that
+            does not.
         VidCascadeError: a file that holds no LPIPS weights, and as
             :func:`~vidcascade.training.trainer.train_stage`.
     """
@@ -84,19 +79,14 @@ def distil_stage(
         raise UsageError(f"The spec has no student for {stage_name}: describe it there.")
     if method not in METHODS:
         raise UsageError(f"There is no method {method!r}: choose from {', '.join(METHODS)}.")
-    if method == "rewording" and spec.world is None:
-        raise UsageError(
-            "The method rewording has other words for captions of the sticker world: leave data "
-            "(--data) out, or give it a share below 1 (--data-share), and a spec that has a world."
-        )
     if stage.student.training.lpips > 0.0:
         raise UsageError(
             "A student looks by the perceptual method (--method perceptual), and not by a setting: "
             "leave lpips out of its training."
         )
-    if METHODS[method] in _GOING_ON and settings.init is None:
+    if method == "perceptual" and settings.init is None:
         raise UsageError(
-            f"The method {method} goes on from a student: name the student's file with init "
+            "The perceptual method goes on from a student: name the student's file with init "
             "(--init)."
         )
     if method == "perceptual" and lpips is None:
@@ -141,7 +131,7 @@ class _Distillation(StageRun):
         """
         mark = self.settings.out / "distillation.json"
         about = {"teacher": self.fingerprint, "method": self.method.__name__}
-        if self.method in _GOING_ON:
+        if self.method is Perceptual:
             assert self.settings.init is not None
             about["from"] = hashlib.sha256(self.settings.init.read_bytes()).hexdigest()
         own = json.dumps(about)
