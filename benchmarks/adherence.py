@@ -44,6 +44,7 @@ from vidcascade.video import contact_sheet
 
 # Seeds of descriptions and samples: far from those that training counts through.
 HELD_OUT, SEEN, BINDING = 880_000_000, 890_000_000, 895_000_000
+AS_WRITTEN = "paraphrases, as written"
 SHEET_CLIPS = 16
 # What every clip has, for tables with a column for each.
 ASKED = ("subject", "motion", "background", "everything")
@@ -107,8 +108,8 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     stage = spec.stages[0].name if args.stage == "base" else spec.stages[-1].name
     sheet: list[tuple[NDArray[np.uint8], Judgement]] = []
     groups = []
-    for name, prompts, with_truth in prompt_sets(world, args):
-        clips = generate(pipeline, prompts, stage, args.batch, name)
+    for name, prompts, with_truth in prompt_sets(world, args, pipeline.reader is not None):
+        clips = generate(pipeline, prompts, stage, args.batch, name, name == AS_WRITTEN)
         made = [
             judge(recogniser, c, p.described, p.text) for c, p in zip(clips, prompts, strict=True)
         ]
@@ -212,9 +213,9 @@ def get_recogniser(
 
 
 def prompt_sets(
-    world: StickerWorld, args: argparse.Namespace
+    world: StickerWorld, args: argparse.Namespace, reads: bool = False
 ) -> list[tuple[str, list[Prompt], bool]]:
-    """Name, prompts and whether the truth is judged as well."""
+    """Name, prompts and whether the truth is judged as well; ``reads``: there is a reader."""
     sets = []
     held_out = world_prompts(world, world.testing_split, max(args.clips, args.wording), HELD_OUT)
     if args.clips:
@@ -225,16 +226,19 @@ def prompt_sets(
     if args.wording:
         for wording in WORDINGS:
             sets.append((wording, [reworded(p, wording) for p in held_out[: args.wording]], False))
+        if reads:
+            sets.append((AS_WRITTEN, sets[-1][1], False))
     if args.binding and world.config.solid_share > 0:
         sets.append(("binding", binding_prompts(world, args.binding, BINDING), True))
     return sets
 
 
 def generate(
-    pipeline: VidCascadePipeline, prompts: list[Prompt], stage: str, batch: int, name: str = ""
-) -> Clips:
-    """A clip for each prompt, see :func:`sample`."""
-    said = [(p.text, p.seed) for p in prompts]
+    pipeline: VidCascadePipeline, prompts: list[Prompt], stage: str, batch: int, name: str = "",
+    as_written: bool = False,
+) -> Clips:  # fmt: skip
+    """A clip for each prompt, read as ``vidcascade generate`` does; see :func:`sample`."""
+    said = [(p.text if as_written else pipeline.read(p.text), p.seed) for p in prompts]
     return sample(pipeline, said, stage, batch, name)
 
 
@@ -292,7 +296,7 @@ def make_tables(groups: list[Group]) -> list[Table]:
         both = [(j, t) for g in main_groups for j, t in zip(g.generated, g.truth, strict=True)]
         for index, what in enumerate(("subject", "motion", "background")):
             tables.append(_confusions(both, index, what))
-    wordings = [by_name[n] for n in WORDINGS if n in by_name]
+    wordings = [by_name[n] for n in (*WORDINGS, AS_WRITTEN) if n in by_name]
     if wordings:
         tables.append(
             Table(
@@ -301,7 +305,8 @@ def make_tables(groups: list[Group]) -> list[Table]:
                 [[a, *(_share(g.generated, a) for g in wordings)] for a in ASPECTS[:5]],
                 (
                     "synonyms are among the words of training captions; paraphrases were written "
-                    "for this benchmark and are in no training caption",
+                    "for this benchmark and are in no training caption, nor among the wordings "
+                    "that a reader of prompts was taught; as written: not read",
                 ),
             )
         )

@@ -75,6 +75,7 @@ class Plan:
         # The cascade before its stages saw each other's work.
         self.apart = self.out / "weights-apart" if self.owns else self.weights
         self.results = self.out / "results"
+        self.reader = self.out / "reader"
 
     def phases(self) -> list[Phase]:
         """What is to be done, in order."""
@@ -97,6 +98,7 @@ class Plan:
             ),
             Phase("base", lambda: self._train("base", "base", base, recipe=self._emphasis())),
             *(Phase(name, partial(self._train, name, name)) for name in self.stages[1:]),
+            *([Phase("reader", self._read)] if self.spec.world is not None else []),
             Phase("assemble", self._assemble),
             *([Phase("distil", self._distil)] if "distil" in self.budgets else []),
             *(Phase(name, partial(self._own, stage)) for stage, name in self.owns.items()),
@@ -228,6 +230,11 @@ class Plan:
     def _network(self, name: str, stage: str) -> Path:
         return Path(self.out / name / stage / "network")
 
+    def _read(self) -> None:
+        """The reader of prompts, which learns on text alone."""
+        given = ("--spec", self.args.spec, "--out", str(self.reader), "--force")
+        self._python("scripts/train_reader.py", *given)
+
     def _assemble(self, student: Path | None = None) -> None:
         """The cascade as its stages learnt from the truth."""
         networks = {stage: self._network(stage, stage) for stage in self.stages}
@@ -247,6 +254,8 @@ class Plan:
             command += ["--network", f"{stage}={network}"]
         if student is not None:
             command += ["--student", f"base={student}"]
+        if self.reader.is_dir():
+            command += ["--reader", str(self.reader)]
         self._python("-m", "vidcascade", *command)
 
     def _described(self) -> str:

@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.cards import template, write_card  # noqa: E402
 from benchmarks.report import markdown_table  # noqa: E402
+from vidcascade.cascade.reading import READER  # noqa: E402
 from vidcascade.cascade.spec import CascadeSpec  # noqa: E402
 from vidcascade.cascade.students import STUDENT_FILE  # noqa: E402
 from vidcascade.cascade.weights import verify_checksums  # noqa: E402
@@ -30,13 +31,15 @@ from vidcascade.errors import UsageError  # noqa: E402
 
 # Results that do not depend on every stage: the base's clips, and stages on true inputs.
 _CONCERNS: dict[str, str | tuple[str, ...]] = {
-    "adherence": "base/",
-    "adherence_teacher": "base/diffusion",
+    "adherence": ("base/", "reader/"),
+    "adherence_teacher": ("base/diffusion", "reader/"),
     "captioned": "base/",
     "distillation": "base/",
     "stages": ("bridge/", "refiner/"),
     "stages_real": ("bridge/", "refiner/"),
 }
+# The others are of all networks, on prompts that need no reading.
+_NETWORKS = ("base/", "bridge/", "refiner/")
 WEIGHTS = ROOT / "assets" / "weights" / "stickers"
 
 
@@ -99,6 +102,7 @@ def render(weights: Path, results: Path) -> str:
         parameters[stage.name] = _parameters(folder / "diffusion_pytorch_model.safetensors")
         if stage.student is not None:
             parameters[f"{stage.name} student"] = _parameters(folder / STUDENT_FILE)
+    parameters["reader"] = _parameters(weights / READER / "diffusion_pytorch_model.safetensors")
     return template(ROOT / "scripts" / "model_card.md.j2").render(
         table=table,
         result=result,
@@ -118,7 +122,7 @@ def _load(results: Path, name: str, hashes: dict[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     measured = found["settings"].get("weight_hashes", {})
     for part, digest in measured.items():
-        if not part.startswith(_CONCERNS.get(name, "")):
+        if not part.startswith(_CONCERNS.get(name, _NETWORKS)):
             continue
         if hashes.get(part) != digest:
             raise UsageError(

@@ -214,3 +214,16 @@ def test_later_stages_learn_on_what_the_student_makes_over(
     assert (recipe.lpips > 0) == seeing
     assert ("--lpips" in training) == seeing
     assert f"base={student}" in joined
+
+
+def test_a_reader_is_trained_and_goes_with_the_stages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(script.Plan, "_python", lambda self, *words: commands.append([*words]))
+    assert main(["--out", str(tmp_path), "--only", "reader"]) == 0
+    assert commands[0][0].endswith("train_reader.py")
+    reader = Path(commands[0][commands[0].index("--out") + 1])
+    reader.mkdir()
+    assert main(["--out", str(tmp_path), "--only", "assemble"]) == 0
+    assert commands[1][commands[1].index("--reader") + 1] == str(reader)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,8 @@ import yaml
 from safetensors.torch import save_file
 
 from vidcascade.cascade.manifest import Manifest
+from vidcascade.cascade.reading import READER
+from vidcascade.cascade.weights import bundled_weights, write_checksums
 from vidcascade.video import read_clip, read_metadata
 
 Run = Callable[..., tuple[int, str, str]]
@@ -120,6 +123,33 @@ def test_a_prompt_far_outside_is_made_with_a_warning(generate: Run, tmp_path: Pa
     assert code == 0
     assert "far from what these weights were trained on" in errors
     assert "subjects" in errors
+
+
+def test_other_words_are_read_and_told(command: Run, tiny_cascade: Path, tmp_path: Path) -> None:
+    cascade = tmp_path / "cascade"
+    shutil.copytree(tiny_cascade, cascade)
+    shutil.copytree(bundled_weights() / READER, cascade / READER)
+    write_checksums(cascade)
+    ask = ("generate", "--weights", cascade, "--prompt", "a tabby jumps in the garden")
+    code, _, err = command(*ask, "--out", tmp_path / "read.mp4")
+    assert code == 0, err
+    read = "a cat bouncing over a meadow"
+    assert f"'a tabby jumps in the garden' is read as '{read}'" in err
+    assert "far from what" not in err
+    assert Manifest.load(tmp_path / "read.mp4").prompt == read
+    code, _, err = command(*ask, "--as-written", "--out", tmp_path / "written.mp4")
+    assert code == 0, err
+    assert "is read as" not in err
+    assert "far from what" in err
+    # The reader is no part of what made the clip.
+    shutil.rmtree(cascade / READER)
+    write_checksums(cascade)
+    again = ("--from-manifest", tmp_path / "read.mp4", "--out", tmp_path / "again.mp4")
+    code, _, err = command("generate", "--weights", cascade, *again)
+    assert code == 0, err
+    assert "weights" not in err
+    clips = [read_clip(tmp_path / f"{name}.mp4").frames for name in ("read", "again")]
+    assert np.array_equal(*clips)
 
 
 def test_what_the_weights_were_never_shown_is_said(

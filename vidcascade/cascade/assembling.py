@@ -10,6 +10,7 @@ import torch
 
 from vidcascade.cascade import weights
 from vidcascade.cascade.pipeline import VidCascadePipeline
+from vidcascade.cascade.reading import read_weights
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.students import (
@@ -32,6 +33,7 @@ def assemble_cascade(
     overwrite: bool = False,
     card: str | None = None,
     students: Mapping[str, Path] | None = None,
+    reader: Path | None = None,
 ) -> None:
     """Write a pipeline folder from one network folder for each stage.
 
@@ -47,10 +49,11 @@ def assemble_cascade(
         card: text of the model card (README.md), kept from the old folder when None.
         students: files by stage name, as ``vidcascade distil`` writes them. A stage without one
             has no student in the new folder's spec.
+        reader: folder of a reader of prompts, as ``scripts/train_reader.py`` writes it.
 
     Raises:
-        UsageError: a name that is no stage of the spec, a base without weights, or a student of
-            which the spec knows nothing.
+        UsageError: a name that is no stage of the spec, a base without weights, a student of
+            which the spec knows nothing, or no reader where one is named.
         VidCascadeError: weights that are damaged or do not match the spec, or a student of other
             weights.
     """
@@ -84,6 +87,10 @@ def assemble_cascade(
             # On a copy: it only has to fit.
             changes[stage.name] = merge_student(copy.deepcopy(network), students[stage.name])
     pipeline = VidCascadePipeline(encoder, spec, built)
+    if reader is not None:
+        if not reader.is_dir():
+            raise UsageError(f"There is no reader in {reader}: name a folder that has one.")
+        pipeline.reader = read_weights(reader, encoder.width).to(torch.bfloat16)
     old = out / "README.md"
     if card is None and old.is_file():
         card = old.read_text(encoding="utf-8")

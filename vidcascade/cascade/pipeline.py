@@ -13,9 +13,10 @@ from torch import Tensor
 
 from vidcascade.cascade import weights
 from vidcascade.cascade.frames import CascadeOutput, OutputType, to_output
+from vidcascade.cascade.reading import READER, load_reader, read_prompt
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.result import StageResult
-from vidcascade.cascade.running import TextStates, key_of, run_stage
+from vidcascade.cascade.running import Seeds, TextStates, draw_keys, run_stage
 from vidcascade.cascade.settings import Settings, with_settings
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.students import (
@@ -28,6 +29,7 @@ from vidcascade.cascade.students import (
 from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.nn.precision import working_dtype
+from vidcascade.nn.reader import PromptReader
 
 # Imported by name so that diffusers finds the classes which a saved pipeline names.
 from vidcascade.nn.text import (  # noqa: F401
@@ -37,7 +39,6 @@ from vidcascade.nn.text import (  # noqa: F401
     build_text_encoder,
 )
 
-Seeds = torch.Generator | int | Sequence[torch.Generator | int]
 # (pipeline, step, flow σ, {"stage", "samples", "x"}), as diffusers' callback_on_step_end.
 Callback = Callable[[Any, int, float, dict[str, Any]], Any]
 
@@ -66,6 +67,8 @@ class VidCascadePipeline(DiffusionPipeline):
             raise UsageError(f"There is no network for stages {', '.join(missing)}.")
         self.spec = spec
         self.weight_hashes: dict[str, str] = {}
+        # No component: it only chooses words, and runs on the CPU wherever the networks are.
+        self.reader: PromptReader | None = None
         names = [stage.name for stage in spec.stages]
         self.register_modules(text_encoder=text_encoder, **{n: networks[n] for n in names})
         self.model_cpu_offload_seq = "->".join(("text_encoder", *names))
@@ -142,6 +145,7 @@ class VidCascadePipeline(DiffusionPipeline):
                 merge_student(networks[stage.name], places[stage.name] / STUDENT_FILE)
         pipeline = cls(encoder, spec, networks)
         pipeline.weight_hashes = hashes
+        pipeline.reader = load_reader(folder, encoder.width)
         cast = dtype or torch_dtype
         return pipeline if cast is None else pipeline.to(dtype=cast)
 
@@ -156,9 +160,22 @@ class VidCascadePipeline(DiffusionPipeline):
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         super().save_pretrained(folder, safe_serialization=True, **kwargs)
+        if self.reader is not None:
+            self.reader.save_pretrained(folder / READER, safe_serialization=True)
         spec = without_students(with_students_fused(self.spec), {})
         (folder / weights.SPEC_FILE).write_text(spec.to_yaml(), encoding="utf-8")
         weights.write_checksums(folder)
+
+    def read(self, prompt: str) -> str:
+        """The prompt, or what it means in words that the base learnt.
+
+        See :func:`~vidcascade.cascade.reading.read_prompt`. Calling the pipeline reads nothing: it
+        makes what it is given. Without a reader or a world, the prompt is returned as it is.
+        """
+        if self.reader is None or self.spec.world is None:
+            return prompt
+        self._check_prompt(prompt, self.spec, empty=False)
+        return read_prompt(prompt, self.spec.world, self.reader, self.text_encoder)
 
     def set_attention_backend(self, name: str) -> None:
         """Choose diffusers' attention backend for all networks: ``native``, ``xformers``, ….
@@ -318,7 +335,7 @@ class VidCascadePipeline(DiffusionPipeline):
         prompts = [p for p in prompts for _ in range(each)]
         negatives = [n for n in negatives for _ in range(each)]
         if keys is None:
-            keys = _keys(generator, len(prompts))
+            keys = draw_keys(generator, len(prompts))
         elif len(keys) != len(prompts):
             raise UsageError(f"There are {len(prompts)} samples and {len(keys)} keys.")
         return StageResult("", torch.empty(0), prompts, negatives, list(keys))
@@ -371,21 +388,6 @@ def _span(
             "stop after a later one."
         )
     return first, last
-
-
-def _keys(generator: Seeds | None, samples: int) -> list[int]:
-    if generator is None:
-        drawn = torch.randint(0, 2**62, (samples,))
-        return [int(key) for key in drawn]
-    if isinstance(generator, int):
-        generator = [generator + number for number in range(samples)]
-    if isinstance(generator, torch.Generator):
-        return [key_of(generator) for _ in range(samples)]
-    if len(generator) != samples:
-        raise UsageError(f"There are {samples} samples and {len(generator)} generators.")
-    return [
-        key_of(torch.Generator().manual_seed(g) if isinstance(g, int) else g) for g in generator
-    ]
 
 
 __all__ = ["CascadeOutput", "VidCascadePipeline"]

@@ -8,7 +8,7 @@ that it would have drawn in a whole run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -23,7 +23,10 @@ from vidcascade.cascade.stage import Conditioning, Stage
 from vidcascade.diffusion.guidance import Guidance
 from vidcascade.diffusion.sampling import Predictor, sample
 from vidcascade.diffusion.schedules import Schedule
+from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
+
+Seeds = torch.Generator | int | Sequence[torch.Generator | int]
 
 StepCallback = Callable[[int, float, Tensor], None]
 
@@ -62,6 +65,26 @@ class TextStates:
 def key_of(generator: torch.Generator) -> int:
     """Draw a sample's key from the user's generator."""
     return int(torch.randint(0, 2**62, (1,), generator=generator, device=generator.device))
+
+
+def draw_keys(generator: Seeds | None, samples: int) -> list[int]:
+    """A key for each sample, from what a caller of the pipeline gives as generator.
+
+    Raises:
+        UsageError: another number of generators than of samples.
+    """
+    if generator is None:
+        drawn = torch.randint(0, 2**62, (samples,))
+        return [int(key) for key in drawn]
+    if isinstance(generator, int):
+        generator = [generator + number for number in range(samples)]
+    if isinstance(generator, torch.Generator):
+        return [key_of(generator) for _ in range(samples)]
+    if len(generator) != samples:
+        raise UsageError(f"There are {samples} samples and {len(generator)} generators.")
+    return [
+        key_of(torch.Generator().manual_seed(g) if isinstance(g, int) else g) for g in generator
+    ]
 
 
 def generator_for(key: int, *purpose: object) -> torch.Generator:

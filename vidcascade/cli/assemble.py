@@ -18,6 +18,9 @@ def assemble(
     student: Annotated[
         list[str] | None, typer.Option(help="stage=file of its student, from vidcascade distil.")
     ] = None,
+    reader: Annotated[
+        Path | None, typer.Option(help="Folder of a reader of prompts (scripts/train_reader.py).")
+    ] = None,
     spec: Annotated[str, typer.Option(help="Spec file, or a bundled one's name.")] = "stickers",
     dtype: Annotated[str, typer.Option(help="Of the stored weights.")] = "bfloat16",
     card: Annotated[Path | None, typer.Option(help="Model card to put beside them.")] = None,
@@ -42,7 +45,7 @@ def assemble(
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{card} cannot be read as a model card.") from error
     loaded = CascadeSpec.load(spec)
-    assemble_cascade(loaded, folders, out, DTYPES[dtype], force, about, students)
+    assemble_cascade(loaded, folders, out, DTYPES[dtype], force, about, students, reader)
     typer.echo(f"Cascade: {out}")
 
 

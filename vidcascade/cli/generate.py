@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,6 +43,9 @@ def generate(
     teacher: Annotated[
         bool,
         typer.Option("--teacher", help="Sample in full, not in few steps with distilled students."),
+    ] = False,
+    as_written: Annotated[
+        bool, typer.Option("--as-written", help="Do not say prompts again in words that it knows.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     dtype: Annotated[
@@ -115,6 +119,9 @@ def generate(
     if stop_after is not None:
         pipeline.spec.stage(stop_after)
     running = with_settings(pipeline.spec, Settings(**changes))  # type: ignore[arg-type]
+    if not as_written:
+        asked = _read(pipeline, asked)
+        request = replace(request, prompts=asked or request.prompts)
     _warn(pipeline, asked, expected, dtype)
     _warn_of_students(running, negative_prompt or [])
     loaded = time.time()
@@ -138,8 +145,6 @@ def _check_sources(prompts: list[str], from_stage: Path | None, from_manifest: P
 
 def _repeat(request: Request, manifest: Any) -> tuple[Request, CascadeSpec, dict[str, str]]:
     """The request of a manifest, with what the user asks for differently on top."""
-    from dataclasses import replace
-
     repeated = replace(
         request,
         prompts=[manifest.prompt],
@@ -195,6 +200,17 @@ def _load(
     return pipeline
 
 
+def _read(pipeline: VidCascadePipeline, prompts: list[str]) -> list[str]:
+    """Prompts in words that the cascade knows, with what was made of them told."""
+    read = [pipeline.read(text) for text in prompts]
+    for text, meant in dict(zip(prompts, read, strict=True)).items():
+        if meant != text:
+            typer.echo(
+                f"vidcascade: {text!r} is read as {meant!r} (not with --as-written)", err=True
+            )
+    return read
+
+
 def _warn(
     pipeline: VidCascadePipeline, prompts: list[str], expected: dict[str, str], dtype: str | None
 ) -> None:
@@ -205,7 +221,7 @@ def _warn(
     device = pipeline._execution_device
     if dtype is not None and str(working_dtype(dtype, device)) != f"torch.{dtype}":
         _say(f"this {device.type} has no {dtype} arithmetic: computing in float32.")
-    if expected and expected != pipeline.weight_hashes:
+    if expected and _of_networks(expected) != _of_networks(pipeline.weight_hashes):
         _say("these are not the weights that the manifest names: the clip will differ.")
     world = pipeline.spec.world
     if world is None:
@@ -220,6 +236,11 @@ def _warn(
             _say(f"{text!r} asks for {missing}, which these weights were never shown.")
     if far:
         _say(f"they know {describe_world(world)}.")
+
+
+def _of_networks(hashes: dict[str, str]) -> dict[str, str]:
+    """Without the reader's: what it read is the prompt that the manifest holds."""
+    return {name: digest for name, digest in hashes.items() if not name.startswith("reader/")}
 
 
 def _warn_of_students(spec: CascadeSpec, negative_prompts: list[str]) -> None:

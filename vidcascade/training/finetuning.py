@@ -20,6 +20,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from vidcascade.cascade.assembling import assemble_cascade
+from vidcascade.cascade.reading import READER
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.students import STUDENT_FILE, merge_student, save_student
 from vidcascade.cascade.weights import resolve_weights, verify_checksums
@@ -122,6 +123,7 @@ def finetune(
         assemble_cascade(
             kept, networks, out, dtype, overwrite, _card(weights, source, settings),
             {name: file for name, file in students.items() if file.is_file()},
+            weights / READER if (weights / READER).is_dir() else None,
         )  # fmt: skip
     state.wait_for_everyone()
     return out

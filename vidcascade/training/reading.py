@@ -1,0 +1,136 @@
+"""Teaching a prompt reader, on text alone: captions, told in other words, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vidcascade.cascade.reading import NOTHING, OTHER, slots_of
+from vidcascade.data.captions import article
+from vidcascade.data.rewordings import reword
+from vidcascade.data.stickers import Description, StickerWorld
+from vidcascade.data.subjects import SUBJECTS
+from vidcascade.data.words import BACKGROUNDS, MOTIONS, SOLIDS
+from vidcascade.nn.reader import PromptReader
+from vidcascade.nn.text import TextEncoder
+
+OTHERS = 0.12  # share of lessons about something that the world has not
+SMOOTHING = 0.05
+_WARMUP, _RATE, _DECAY = 50, 1e-3, 0.05
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A prompt and the labels of its slots."""
+
+    prompt: str
+    labels: dict[str, str]
+
+
+def lesson(world: StickerWorld, number: int, seed: int = 0) -> Lesson:
+    """Lesson ``number``: a caption of the training split, mostly in other words."""
+    rng = np.random.default_rng((seed, number))
+    while True:
+        described = world.describe(int(rng.integers(2**31)), world.training_split)
+        if len(described.subjects) == 1 and described.camera is None:
+            break
+    caption, labels = described.caption, _labels(described)
+    if rng.random() < OTHERS:
+        caption = _about_another(described, world, rng)
+        labels |= {"subject": OTHER, "colour": NOTHING}
+    return Lesson(reword(caption, rng), labels)
+
+
+def _labels(described: Description) -> dict[str, str]:
+    """What the caption says of what is described."""
+    name, colour, size = described.subjects[0]
+    motion, place = described.motions[0], described.background
+
+    def if_said(label: str, words: tuple[str, ...]) -> str:
+        return label if any(word in described.caption for word in words) else NOTHING
+
+    return {
+        "subject": name, "colour": colour or NOTHING, "size": size or NOTHING,
+        "motion": if_said(motion, MOTIONS[motion]),
+        "background": if_said(place, BACKGROUNDS[place]),
+    }  # fmt: skip
+
+
+def _about_another(described: Description, world: StickerWorld, rng: np.random.Generator) -> str:
+    """The caption with a subject in it that the world has not."""
+    name, colour, _ = described.subjects[0]
+    own = set(world.config.names("subjects"))
+    others = [other for other in SUBJECTS if other not in own]
+    another = SUBJECTS[others[int(rng.integers(len(others)))]].words
+    words = SUBJECTS[name].words if colour is None else SOLIDS[name]
+    said = max((word for word in words if word in described.caption), key=len)
+    text = described.caption.replace(said, another[int(rng.integers(len(another)))], 1)
+    first, _, rest = text.partition(" ")
+    return f"{article(rest.split()[0]).split()[0]} {rest}" if first in ("a", "an") else text
+
+
+def teach(
+    world: StickerWorld,
+    encoder: TextEncoder,
+    lessons: int = 12_000,
+    steps: int = 1_500,
+    batch: int = 128,
+    seed: int = 0,
+    report: Callable[[int, float], None] = lambda step, loss: None,
+) -> PromptReader:
+    """A reader of prompts for a world; the same for the same arguments.
+
+    Args:
+        world: of one subject at a time, whose captions are learnt.
+        encoder: of the text, which stays as it is.
+        lessons: prompts in all; each is encoded once.
+        steps, batch: of training.
+        seed: of lessons and weights.
+        report: gets the step and the loss of a batch, every hundred steps.
+    """
+    taught = [lesson(world, number, seed) for number in range(lessons)]
+    states, mask = _encoded([one.prompt for one in taught], encoder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        reader = PromptReader(slots_of(world.config), encoder.width)
+        wanted = torch.tensor(
+            [
+                [labels.index(one.labels[slot]) for slot, labels in reader.slots.items()]
+                for one in taught
+            ]
+        )
+        optimiser = torch.optim.AdamW(reader.parameters(), _RATE, weight_decay=_DECAY)
+        for step in range(steps):
+            rate = _RATE * min(1.0, step / _WARMUP) * (1 - step / steps)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            rows = torch.randint(len(taught), (batch,))
+            logits = reader(states[rows].float(), mask[rows])
+            losses = [
+                F.cross_entropy(scores, wanted[rows, k], label_smoothing=SMOOTHING)
+                for k, scores in enumerate(logits)
+            ]
+            loss = torch.stack(losses).sum()
+            loss.backward()
+            optimiser.step()
+            optimiser.zero_grad()
+            if (step + 1) % 100 == 0:
+                report(step + 1, float(loss.detach()))
+    return reader.eval()
+
+
+def _encoded(prompts: list[str], encoder: TextEncoder) -> tuple[Tensor, Tensor]:
+    """States (N, L, D) float16 and mask (N, L); each prompt alone, as it will be read."""
+    found = [encoder.encode([prompt]) for prompt in prompts]
+    longest = max(states.shape[1] for states, _ in found)
+    states = torch.zeros(len(found), longest, found[0][0].shape[-1], dtype=torch.float16)
+    mask = torch.zeros(len(found), longest, dtype=torch.bool)
+    for row, (one, words) in enumerate(found):
+        states[row, : one.shape[1]] = one[0].half().cpu()
+        mask[row, : words.shape[1]] = words[0].bool().cpu()
+    return states, mask
