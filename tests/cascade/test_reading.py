@@ -54,12 +54,12 @@ def test_a_reading_is_said_in_the_first_words() -> None:
     cat = labels | {"subject": "octopus", "size": "", "motion": "spin", "background": ""}
     assert Reading(cat, 1.0).caption == "an octopus spinning"
     # Every caption that can come of it is one that the base learnt to hear.
-    for subject in slots_of(WORLD)["subject"]:
-        if subject == OTHER:
-            continue
-        for motion in slots_of(WORLD)["motion"]:
-            for place in slots_of(WORLD)["background"]:
-                made = labels | {"subject": subject, "motion": motion, "background": place}
+    slots = slots_of(WORLD)
+    for number, subject in enumerate(set(slots["subject"]) - {OTHER}):
+        for slot in ("motion", "background"):
+            for label in slots[slot]:
+                other = slots["size"][number % 3]
+                made = labels | {"subject": subject, "size": other, slot: label}
                 known = check_prompt(Reading(made, 1.0).caption, WORLD)
                 assert known.unknown == ()
                 assert known.never_shown == ()
@@ -89,7 +89,7 @@ def test_other_words_are_read(
         "a rocket flying up at night",  # known
         "animated emoji: red heart",  # learnt of clips
         "animated emoji: a rabbit beside a brick",
-        "a tabby and a dog jumping",  # two subjects
+        "a feline: two dogs and a cat jumping",  # more than one subject
         "a tabby, the camera zooms in",
         "an elephant playing the trumpet in Paris",  # something else
         "a dragon fighting a knight",
@@ -105,7 +105,7 @@ def test_new_words_are_not_read_away(reader: PromptReader, encoder: TextEncoder)
     """What a finetuning taught is asked for in its own words."""
     learnt = (*WORLD.learnt, Learnt(words=("tabby",), placed=True))
     world = WORLD.model_copy(update={"learnt": learnt})
-    prompt = "a tabby leaping over the fence"
+    prompt = "a tabby jumps in the garden"
     assert read_prompt(prompt, WORLD, reader, encoder) != prompt
     assert read_prompt(prompt, world, reader, encoder) == prompt
 
@@ -143,7 +143,7 @@ def test_a_reader_of_other_words_is_refused(tmp_path: Path) -> None:
     shutil.copytree(bundled_weights() / READER, tmp_path / "r")
     config = tmp_path / "r" / "config.json"
     text = config.read_text()
-    config.write_text(text.replace('"rocket"', '"dragon"'))
+    config.write_text(text.replace('"rocket"', '"wug"'))
     with pytest.raises(VidCascadeError, match="train it again"):
         read_weights(tmp_path / "r", 384)
     config.write_text(text)

@@ -50,7 +50,7 @@ def test_it_learns_what_lessons_say(encoder: TextEncoder) -> None:
         WORLD, encoder, lessons=400, steps=200, batch=64,
         report=lambda step, loss: losses.append(loss),
     )  # fmt: skip
-    assert losses[-1] < 0.6 * losses[0]
+    assert losses[-1] < 0.9 * losses[0]
     right = [
         understand(one.prompt, reader, encoder).labels == one.labels
         for one in (lesson(WORLD, number) for number in range(40))
