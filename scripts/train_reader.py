@@ -44,6 +44,7 @@ def main() -> int:
     reader = teach(
         world, encoder, args.lessons, args.steps, seed=args.seed,
         report=lambda step, loss: print(f"step {step}  loss {loss:.3f}", flush=True),
+        name=spec.text.encoder,
     )  # fmt: skip
     reader.register_to_config(_name_or_path="reader")
     with atomic_path(args.out, args.force) as temporary:

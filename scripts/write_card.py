@@ -32,7 +32,7 @@ from vidcascade.errors import UsageError  # noqa: E402
 # Results that do not depend on every stage: the base's clips, and stages on true inputs.
 _CONCERNS: dict[str, str | tuple[str, ...]] = {
     "adherence": ("base/", "reader/"),
-    "adherence_teacher": ("base/diffusion", "reader/"),
+    "adherence_teacher": "base/diffusion",
     "captioned": "base/",
     "distillation": "base/",
     "stages": ("bridge/", "refiner/"),
@@ -102,7 +102,9 @@ def render(weights: Path, results: Path) -> str:
         parameters[stage.name] = _parameters(folder / "diffusion_pytorch_model.safetensors")
         if stage.student is not None:
             parameters[f"{stage.name} student"] = _parameters(folder / STUDENT_FILE)
-    parameters["reader"] = _parameters(weights / READER / "diffusion_pytorch_model.safetensors")
+    reader = weights / READER / "diffusion_pytorch_model.safetensors"
+    if reader.is_file():
+        parameters["reader"] = _parameters(reader)
     return template(ROOT / "scripts" / "model_card.md.j2").render(
         table=table,
         result=result,

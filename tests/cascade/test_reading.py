@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import shutil
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from vidcascade.cascade.reading import (
     OTHER,
     READER,
     Reading,
+    load_reader,
     read_prompt,
     read_weights,
     slots_of,
@@ -21,7 +24,7 @@ from vidcascade.cascade.reading import (
 )
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.weights import bundled_weights
-from vidcascade.data.config import Learnt
+from vidcascade.data.config import MOST_WORDS, Learnt
 from vidcascade.data.known import check_prompt
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.reader import PromptReader
@@ -39,7 +42,7 @@ def encoder() -> TextEncoder:
 
 @pytest.fixture(scope="module")
 def reader() -> PromptReader:
-    return read_weights(bundled_weights() / READER, 384)
+    return read_weights(bundled_weights() / READER, "minilm")
 
 
 def test_a_reading_is_said_in_the_first_words() -> None:
@@ -103,11 +106,15 @@ def test_what_is_known_or_something_else_stays(
 
 def test_new_words_are_not_read_away(reader: PromptReader, encoder: TextEncoder) -> None:
     """What a finetuning taught is asked for in its own words."""
-    learnt = (*WORLD.learnt, Learnt(words=("tabby",), placed=True))
-    world = WORLD.model_copy(update={"learnt": learnt})
     prompt = "a tabby jumps in the garden"
     assert read_prompt(prompt, WORLD, reader, encoder) != prompt
-    assert read_prompt(prompt, world, reader, encoder) == prompt
+    for learnt in (
+        Learnt(words=("tabby",), placed=True),
+        Learnt(words=("tabby", "drawn"), always=("drawn",)),  # here without its trigger word
+        Learnt(words=tuple(f"word{number}" for number in range(MOST_WORDS))),  # and more, perhaps
+    ):
+        world = WORLD.model_copy(update={"learnt": (*WORLD.learnt, learnt)})
+        assert read_prompt(prompt, world, reader, encoder) == prompt
 
 
 def test_it_is_as_sure_as_its_slots_together(reader: PromptReader, encoder: TextEncoder) -> None:
@@ -120,15 +127,20 @@ def test_it_is_as_sure_as_its_slots_together(reader: PromptReader, encoder: Text
 
 def test_it_goes_where_a_cascade_goes(tiny_cascade: Path, tmp_path: Path) -> None:
     source = bundled_weights() / READER
-    spec = CascadeSpec.load("tiny")
+    tiny = CascadeSpec.load("tiny")
+    assert tiny.world is not None
+    world = tiny.world.model_copy(update={"two_subjects": 0.0, "camera": 0.0})
+    spec = tiny.model_copy(update={"world": world})
     networks = {stage.name: tiny_cascade / stage.name for stage in spec.stages}
     assemble_cascade(spec, networks, tmp_path / "cascade", reader=source)
     pipeline = VidCascadePipeline.from_pretrained(tmp_path / "cascade")
     pipeline.save_pretrained(tmp_path / "again")
     names = [tmp_path / folder / READER for folder in ("cascade", "again")]
-    first, second = (read_weights(name, 384).state_dict() for name in names)
+    first, second = (read_weights(name, "minilm").state_dict() for name in names)
     assert all(torch.equal(first[name], second[name]) for name in first)
     again = VidCascadePipeline.from_pretrained(tmp_path / "again")
+    for name in names:  # and not where it lay
+        assert json.loads((name / "config.json").read_text())["_name_or_path"] == READER
     assert again.read("a tabby jumps in the garden") != "a tabby jumps in the garden"
     with pytest.raises(UsageError, match="empty"):
         again.read(" ")
@@ -139,16 +151,38 @@ def test_it_goes_where_a_cascade_goes(tiny_cascade: Path, tmp_path: Path) -> Non
         assemble_cascade(spec, networks, tmp_path / "none", reader=tmp_path / "nothing")
 
 
-def test_a_reader_of_other_words_is_refused(tmp_path: Path) -> None:
-    shutil.copytree(bundled_weights() / READER, tmp_path / "r")
-    config = tmp_path / "r" / "config.json"
-    text = config.read_text()
-    config.write_text(text.replace('"rocket"', '"wug"'))
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"slots": {"subject": [["x"]]}}, {"slots": None}, {"slots": []}, {"width": 10**9},
+        {"heads": "many"}, {"heads": 0}, {"encoder": "another"}, {"encoder": None},
+    ],
+)  # fmt: skip
+def test_a_reader_that_does_not_fit_is_refused(change: dict[str, object], tmp_path: Path) -> None:
+    config = json.loads((bundled_weights() / READER / "config.json").read_text())
+    shutil.copytree(bundled_weights() / READER, tmp_path / READER)
+    for broken in (change, {"slots": config["slots"] | {"motion": ["", "moonwalk"]}},
+                   {"slots": config["slots"] | {"size": []}}):  # fmt: skip
+        (tmp_path / READER / "config.json").write_text(json.dumps(config | broken))
+        with pytest.raises(VidCascadeError, match="train it again"):
+            read_weights(tmp_path / READER, "minilm")
+        with pytest.warns(UserWarning, match="as they are written"):
+            assert load_reader(tmp_path, "minilm") is None
+    (tmp_path / READER / "config.json").write_text("{")
     with pytest.raises(VidCascadeError, match="train it again"):
-        read_weights(tmp_path / "r", 384)
-    config.write_text(text)
-    with pytest.raises(VidCascadeError, match="train it again"):
-        read_weights(tmp_path / "r", 512)
-    config.write_text(text.replace('"snow",', ""))
+        read_weights(tmp_path / READER, "minilm")
+    fewer = config["slots"] | {"size": ["", "small"]}
+    (tmp_path / READER / "config.json").write_text(json.dumps(config | {"slots": fewer}))
     with pytest.raises(VidCascadeError, match="damaged"):
-        read_weights(tmp_path / "r", 384)
+        read_weights(tmp_path / READER, "minilm")
+
+
+def test_what_it_cannot_be_sure_of_stays(reader: PromptReader, encoder: TextEncoder) -> None:
+    broken = copy.deepcopy(reader)
+    with torch.no_grad():
+        broken.queries.fill_(torch.nan)
+    prompt = "a tabby jumps in the garden"
+    assert read_prompt(prompt, WORLD, broken, encoder) == prompt
+    for more in ({"two_subjects": 0.1}, {"camera": 0.1}, {"backgrounds": ("sky",)}):
+        world = WORLD.model_copy(update=more)
+        assert read_prompt(prompt, world, reader, encoder) == prompt

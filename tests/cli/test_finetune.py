@@ -16,10 +16,11 @@ from torch import Tensor
 from tests.training.conftest import counting_frames, tiny, write_metadata
 from vidcascade.cascade.assembling import assemble_cascade
 from vidcascade.cascade.pipeline import VidCascadePipeline
+from vidcascade.cascade.reading import READER
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.students import STUDENT_FILE, load_student, save_student
-from vidcascade.cascade.weights import load_network
+from vidcascade.cascade.weights import bundled_weights, load_network
 from vidcascade.data.known import check_prompt
 from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
@@ -41,11 +42,13 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny cascade of solids, trained for two steps."""
     spec = tiny("base", steps=2)
     assert spec.world is not None
-    spec = spec.model_copy(update={"world": spec.world.model_copy(update={"solid_share": 1.0})})
+    changes = {"solid_share": 1.0, "two_subjects": 0.0, "camera": 0.0}
+    spec = spec.model_copy(update={"world": spec.world.model_copy(update=changes)})
     folder = tmp_path_factory.mktemp("old")
     settings = RunSettings(folder / "run", log_every=0, save_every=0, workers=0)
     weights = train_stage(spec, "base", settings)
-    assemble_cascade(spec, {"base": weights}, folder / "cascade")
+    reader = bundled_weights() / READER
+    assemble_cascade(spec, {"base": weights}, folder / "cascade", reader=reader)
     return folder / "cascade"
 
 
@@ -76,7 +79,11 @@ def test_new_subjects_are_learnt_beside_the_old(
     before, after = (load_file(f / "base" / name) for f in (old, out))
     assert any(not before[k].equal(after[k]) for k in before)
     assert (old / "refiner" / name).read_bytes() == (out / "refiner" / name).read_bytes()
+    # New words stay, and others are still read.
+    assert (old / READER / name).read_bytes() == (out / READER / name).read_bytes()
     pipeline = VidCascadePipeline.from_pretrained(out)
+    assert pipeline.read("an okapi jumps in the garden") == "an okapi jumps in the garden"
+    assert pipeline.read("a vermilion marble in the garden") == "a red ball over a meadow"
     assert pipeline.spec.world is not None
     assert [learnt.words for learnt in pipeline.spec.world.learnt] == [("okapi", "bar")]
     assert not check_prompt("an okapi", pipeline.spec.world).far

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
-from vidcascade.cascade.reading import NOTHING, OTHER, slots_of, understand
+from vidcascade.cascade.reading import NOTHING, OTHER, read_weights, slots_of, understand
 from vidcascade.cascade.spec import CascadeSpec
-from vidcascade.data.stickers import StickerWorld
+from vidcascade.data.config import WorldConfig
+from vidcascade.data.stickers import Description, StickerWorld
 from vidcascade.data.words import BACKGROUNDS, MOTIONS
+from vidcascade.errors import UsageError
 from vidcascade.nn.text import TextEncoder, build_text_encoder
-from vidcascade.training.reading import lesson, teach
+from vidcascade.training.reading import _about_another, lesson, teach
 
 SPEC = CascadeSpec.load("stickers")
-assert SPEC.world is not None
-WORLD = StickerWorld(SPEC.world)
+
+
+@pytest.fixture(scope="module")
+def world() -> StickerWorld:
+    """All of it, also where no stickers are at hand: lessons are text."""
+    assert SPEC.world is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = StickerWorld(SPEC.world)
+    made.has_stickers = True
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -22,19 +39,19 @@ def encoder() -> TextEncoder:
     return build_text_encoder("minilm", 48)
 
 
-def test_lessons_are_labelled_by_what_they_say() -> None:
-    slots = slots_of(WORLD.config)
+def test_lessons_are_labelled_by_what_they_say(world: StickerWorld) -> None:
+    slots = slots_of(world.config)
     counts = {slot: dict.fromkeys(labels, 0) for slot, labels in slots.items()}
     for number in range(1500):
-        one = lesson(WORLD, number)
-        assert lesson(WORLD, number) == one
+        one = lesson(world, number)
+        assert lesson(world, number) == one
         for slot, label in one.labels.items():
             counts[slot][label] += 1
         said = {slot: label for slot, label in one.labels.items() if label != NOTHING}
         if said.get("motion") == "still":
             assert "bouncing" not in one.prompt
         if "colour" in said:
-            assert said["subject"] in WORLD.config.names("solids")
+            assert said["subject"] in world.config.names("solids")
         if "background" not in said:
             assert not any(f" {word}" in one.prompt for word in BACKGROUNDS["meadow"])
         if "motion" not in said:
@@ -44,20 +61,62 @@ def test_lessons_are_labelled_by_what_they_say() -> None:
     assert 0.08 < counts["subject"][OTHER] / 1500 < 0.16
 
 
-def test_it_learns_what_lessons_say(encoder: TextEncoder) -> None:
+def test_it_learns_what_lessons_say(world: StickerWorld, encoder: TextEncoder) -> None:
     losses: list[float] = []
     reader = teach(
-        WORLD, encoder, lessons=400, steps=200, batch=64,
+        world, encoder, lessons=250, steps=150, batch=64,
         report=lambda step, loss: losses.append(loss),
     )  # fmt: skip
     assert losses[-1] < 0.9 * losses[0]
     right = [
         understand(one.prompt, reader, encoder).labels == one.labels
-        for one in (lesson(WORLD, number) for number in range(40))
+        for one in (lesson(world, number) for number in range(40))
     ]
-    assert sum(right) > 25
-    again = teach(WORLD, encoder, lessons=40, steps=5, batch=8)
-    twin = teach(WORLD, encoder, lessons=40, steps=5, batch=8)
+    assert sum(right) > 15
+    again = teach(world, encoder, lessons=40, steps=5, batch=8)
+    twin = teach(world, encoder, lessons=40, steps=5, batch=8)
     assert all(
         torch.equal(a, b) for a, b in zip(again.parameters(), twin.parameters(), strict=True)
     )
+
+
+def test_what_is_said_of_others_is_no_star_of_the_sky(world: StickerWorld) -> None:
+    """Of a noun that the place has too, the subject's is replaced."""
+    described = Description(
+        (("star", "red", None),), ("still",), "night", None, False, "under the stars, a red star",
+    )  # fmt: skip
+    for seed in range(30):
+        text = _about_another(described, world, np.random.default_rng(seed))
+        assert text.startswith("under the stars, a red ")
+        assert not text.endswith("star")
+
+
+def test_worlds_without_slots_or_others(tmp_path: Path, encoder: TextEncoder) -> None:
+    assert SPEC.world is not None
+    two = SPEC.world.model_copy(update={"two_subjects": 0.1, "solid_share": 1.0})
+    with pytest.raises(UsageError, match="two_subjects 0"):
+        teach(StickerWorld(two), encoder, lessons=2, steps=1)
+    everything = WorldConfig(solid_share=0.5, two_subjects=0, camera=0)
+    made = StickerWorld(everything, tmp_path)
+    assert all(lesson(made, number).labels["subject"] != OTHER for number in range(40))
+
+
+def test_the_script_writes_one_that_fits(tmp_path: Path) -> None:
+    out = tmp_path / "reader"
+    spec = tmp_path / "one.yaml"
+    made = CascadeSpec.load("tiny")
+    assert made.world is not None
+    world = made.world.model_copy(update={"two_subjects": 0.0, "camera": 0.0})
+    spec.write_text(made.model_copy(update={"world": world}).to_yaml(), encoding="utf-8")
+    command = [
+        sys.executable, "scripts/train_reader.py", "--spec", str(spec), "--out", str(out),
+        "--lessons", "20", "--steps", "2",
+    ]  # fmt: skip
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert read_weights(out, "minilm").slots["subject"][-1] == OTHER
+    again = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert again.returncode == 2
+    assert "--force" in again.stderr
+    assert "Traceback" not in again.stderr

@@ -90,7 +90,7 @@ def assemble_cascade(
     if reader is not None:
         if not reader.is_dir():
             raise UsageError(f"There is no reader in {reader}: name a folder that has one.")
-        pipeline.reader = read_weights(reader, encoder.width).to(torch.bfloat16)
+        pipeline.reader = read_weights(reader, spec.text.encoder).to(torch.bfloat16)
     old = out / "README.md"
     if card is None and old.is_file():
         card = old.read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,7 @@ class VidCascadePipeline(DiffusionPipeline):
                 merge_student(networks[stage.name], places[stage.name] / STUDENT_FILE)
         pipeline = cls(encoder, spec, networks)
         pipeline.weight_hashes = hashes
-        pipeline.reader = load_reader(folder, encoder.width)
+        pipeline.reader = load_reader(folder, spec.text.encoder)
         cast = dtype or torch_dtype
         return pipeline if cast is None else pipeline.to(dtype=cast)
 
@@ -162,6 +163,8 @@ class VidCascadePipeline(DiffusionPipeline):
         super().save_pretrained(folder, safe_serialization=True, **kwargs)
         if self.reader is not None:
             self.reader.save_pretrained(folder / READER, safe_serialization=True)
+        elif (folder / READER).is_dir():
+            shutil.rmtree(folder / READER)  # of what lay here before
         spec = without_students(with_students_fused(self.spec), {})
         (folder / weights.SPEC_FILE).write_text(spec.to_yaml(), encoding="utf-8")
         weights.write_checksums(folder)

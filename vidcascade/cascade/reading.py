@@ -9,6 +9,8 @@ sure of, or that ask for something else.
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from pathlib import Path
 import torch
 
 from vidcascade.data.captions import article
-from vidcascade.data.config import WorldConfig
+from vidcascade.data.config import MOST_WORDS, WorldConfig
 from vidcascade.data.known import check_prompt
 from vidcascade.data.subjects import SUBJECTS
 from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SIZES, SOLIDS
@@ -29,6 +31,7 @@ READER = "reader"  # folder, beside those of the stages
 NOTHING, OTHER = "", "other"  # not said; said, and not of the world
 # Probability, of all that was read together, from which it is believed.
 SURE = 0.3
+_LARGEST, _WIDEST = 1 << 20, 4096  # of its settings: bytes, and numbers a side
 _WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "subject": {name: subject.words for name, subject in SUBJECTS.items()} | SOLIDS,
     "colour": COLOURS,
@@ -78,34 +81,58 @@ def slots_of(world: WorldConfig) -> dict[str, list[str]]:
     }
 
 
-def load_reader(cascade: Path, width: int) -> PromptReader | None:
-    """The reader that lies in a cascade's folder; None if it has none.
+def load_reader(cascade: Path, encoder: str) -> PromptReader | None:
+    """The reader that lies in a cascade's folder; None if it has none, or one that does not fit.
 
-    Raises:
-        VidCascadeError: as :func:`read_weights`.
+    A reader of another version's words is no reason not to run the cascade.
     """
     folder = cascade / READER
-    return read_weights(folder, width) if folder.is_dir() else None
+    if not folder.is_dir():
+        return None
+    try:
+        return read_weights(folder, encoder)
+    except VidCascadeError as error:
+        warnings.warn(f"Prompts are taken as they are written. {error}", stacklevel=2)
+        return None
 
 
-def read_weights(folder: Path, width: int) -> PromptReader:
-    """A reader for an encoder whose states have ``width`` numbers.
+def read_weights(folder: Path, encoder: str) -> PromptReader:
+    """A reader of the states of a text encoder of that name.
 
     Raises:
         VidCascadeError: a damaged one, or one of other words than this version has.
     """
-    reader = load_model(PromptReader, folder)
-    known = {
-        slot: {*words, *((OTHER,) if slot == "subject" else (NOTHING,))}
-        for slot, words in _WORDS.items()
-    }
-    fits = reader.config["width"] == width and reader.slots.keys() == known.keys()
-    if not fits or any(not set(labels) <= known[slot] for slot, labels in reader.slots.items()):
+    if not _fits(folder / "config.json", encoder):
         raise VidCascadeError(
-            f"The reader in {folder} is of other words or of another text encoder than this "
-            "version knows: train it again (scripts/train_reader.py), or remove it."
+            f"The reader in {folder} is damaged, or of other words or of another text encoder than "
+            "this cascade's: train it again (scripts/train_reader.py)."
         )
+    reader = load_model(PromptReader, folder)
+    reader.register_to_config(_name_or_path=READER)  # diffusers notes a folder of somebody's own
     return reader
+
+
+def _fits(config: Path, encoder: str) -> bool:
+    """Whether a reader's settings can be those of one, before anything is built of them."""
+    try:
+        if config.stat().st_size > _LARGEST:
+            return False
+        given = json.loads(config.read_text(encoding="utf-8"))
+        slots, sizes = given["slots"], [given[name] for name in ("width", "heads", "head_dim")]
+        labels = {slot: set(names) for slot, names in slots.items()}
+        known = {
+            slot: {*words, OTHER if slot == "subject" else NOTHING}
+            for slot, words in _WORDS.items()
+        }
+        return (
+            given["encoder"] == encoder
+            and all(isinstance(size, int) and 0 < size <= _WIDEST for size in sizes)
+            and labels.keys() == known.keys()
+            and all(names and names <= known[slot] for slot, names in labels.items())
+            and all(len(names) == len(labels[slot]) for slot, names in slots.items())
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 @torch.no_grad()
@@ -127,13 +154,19 @@ def read_prompt(prompt: str, world: WorldConfig, reader: PromptReader, encoder: 
     It is returned as it is if captions could have said it, if it holds a word that clips taught
     beside the world, and if it was not understood, or asks for what the world does not show.
     """
+    if world.two_subjects > 0 or world.camera > 0:
+        return prompt  # which have no slots
     known = check_prompt(prompt, world)
-    alone = check_prompt(prompt, world.model_copy(update={"learnt": ()}))
-    if not known.unknown or known.unknown != alone.unknown or known.never_shown:
+    plain = world.model_copy(update={"learnt": ()})
+    # Words that clips taught, wherever they stand: they are asked for in their own.
+    taught = {word for learnt in world.learnt for word in learnt.words}
+    full = any(len(learnt.words) == MOST_WORDS for learnt in world.learnt)
+    strange = check_prompt(prompt, plain).unknown
+    if not known.unknown or known.never_shown or taught.intersection(strange) or full:
         return prompt
     reading = understand(prompt, reader, encoder)
     has = slots_of(world)
     shown = all(label in has[slot] for slot, label in reading.labels.items())
-    if reading.sure < SURE or reading.labels["subject"] == OTHER or not shown:
+    if not reading.sure >= SURE or reading.labels["subject"] == OTHER or not shown:
         return prompt
     return reading.caption

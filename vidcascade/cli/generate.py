@@ -45,7 +45,8 @@ def generate(
         typer.Option("--teacher", help="Sample in full, not in few steps with distilled students."),
     ] = False,
     as_written: Annotated[
-        bool, typer.Option("--as-written", help="Do not say prompts again in words that it knows.")
+        bool,
+        typer.Option("--as-written", help="Do not say prompts again in captions' words."),
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     dtype: Annotated[
@@ -240,7 +241,9 @@ def _warn(
 
 def _of_networks(hashes: dict[str, str]) -> dict[str, str]:
     """Without the reader's: what it read is the prompt that the manifest holds."""
-    return {name: digest for name, digest in hashes.items() if not name.startswith("reader/")}
+    from vidcascade.cascade.reading import READER
+
+    return {name: digest for name, digest in hashes.items() if not name.startswith(f"{READER}/")}
 
 
 def _warn_of_students(spec: CascadeSpec, negative_prompts: list[str]) -> None:

@@ -25,7 +25,7 @@ FRAMED = 0.3  # share of captions that a frame is put about
 
 _SUBJECTS: dict[str, str] = {
     "rocket": "missile, toy rocket, shuttle, space shuttle, rocket with red fins, rocket with a "
-    "flame, starship, astronauts' rocket, vehicle for astronauts, lunar lander, ship that "
+    "flame, starship, astronauts' rocket, vehicle for astronauts, ship that "
     "astronauts use, craft with boosters",
     "pizza": "pepperoni pizza, cheese pizza, wedge of pizza, cheesy slice, pepperoni slice, "
     "pizza with salami, italian flatbread with cheese, slice of salami pizza, neapolitan pie, "
@@ -59,7 +59,7 @@ _SUBJECTS: dict[str, str] = {
     "mechanical being, electronic helper, metallic humanoid",
     "duck": "drake, duckling, wild duck, quacking bird, bird with an orange bill, duck with a "
     "green head, quacker, bird that quacks, pond bird, bird with webbed feet, feathered swimmer, "
-    "farm bird, quacking animal",
+    "quacking animal",
     "dog": "doggy, pooch, pup, mutt, pet that barks, canine, brown dog, cute puppy, spaniel, "
     "terrier, barking pet, man's best friend, furry friend that barks, labrador, poodle, beagle, "
     "guard animal, loyal pet",
@@ -83,7 +83,7 @@ _SUBJECTS: dict[str, str] = {
     "boeing, plane for travellers, plane with engines",
     "car": "sedan, motor car, vehicle with four wheels, sports car, hatchback, family car, auto, "
     "red vehicle, motor vehicle, road vehicle, vehicle with an engine, automobile with four "
-    "wheels, motor",
+    "wheels",
     "mushroom": "fly agaric, red mushroom, spotted mushroom, forest mushroom, toadstool with "
     "dots, mushroom with white dots, mushroom with a red cap, shroom, forest plant with a cap, "
     "toxic toadstool, red cap with white dots, thing that grows in the woods",
@@ -139,7 +139,7 @@ _MOTIONS: dict[str, tuple[str, str]] = {
         "drifts up",
     ),
     "down": (
-        "descending, plunging, coming down, plummeting, drifting down, lowering, "
+        "descending, plunging, coming down, plummeting, drifting down, "
         "heading downwards, going lower, landing, gliding down",
         "falls, falls down, sinks, goes down, descends, comes down, moves downwards, lands, "
         "plunges",
@@ -219,7 +219,7 @@ _BACKGROUNDS: dict[str, str] = {
     "meadow": "in the grass, on mown grass, on a hill, on green grass, in a pasture, "
     "in a park, in the countryside, on a grassy field, over green hills, in the garden",
     "ocean": "on the sea, over the waves, over water, by the sea, on the ocean, on the water, "
-    "above the sea, in front of the sea, over the blue sea, on a lake",
+    "above the sea, in front of the sea, over the blue sea, on the waves",
     "desert": "on the sand, on the dunes, in the dunes, over the sand, among sand dunes, "
     "in a hot desert, over yellow sand, in the sands of arabia, in a dry desert",
     "snow": "on the snow, in falling snow, in a snowstorm, on a snowy day, in snowfall, "
@@ -316,8 +316,8 @@ def reword(caption: str, rng: np.random.Generator) -> str:
     text = phrases.sub(other, caption)
     # Articles follow the words that came behind them.
     text = re.sub(r"\b(?:a|an) (?=(\w+))", lambda m: f"{article(m.group(1)).split()[0]} ", text)
-    # "Show me a cat that jumps", but not "show me a cat jumps".
-    framed = rng.random() < FRAMED and not finite
+    # "Show me a cat jumping", but not "show me a cat jumps" or "is jumping".
+    framed = rng.random() < FRAMED and not finite and " is " not in text
     if framed and text.startswith(("a ", "an ")) and not text.startswith("a clip of "):
         text = _FRAMES[int(rng.integers(len(_FRAMES)))].format(text)
     return text

@@ -23,11 +23,17 @@ class PromptReader(ModelMixin, ConfigMixin):
         width: of the text encoder's states.
         heads: queries of each slot.
         head_dim: of queries, and of what each brings.
+        encoder: the name of the text encoder, to tell another one by.
     """
 
     @register_to_config
     def __init__(
-        self, slots: dict[str, list[str]], width: int = 384, heads: int = 6, head_dim: int = 64
+        self,
+        slots: dict[str, list[str]],
+        width: int = 384,
+        heads: int = 6,
+        head_dim: int = 64,
+        encoder: str = "minilm",
     ) -> None:
         super().__init__()
         # By name: a config that is read from its file has lost any other order.

@@ -20,7 +20,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from vidcascade.cascade.assembling import assemble_cascade
-from vidcascade.cascade.reading import READER
+from vidcascade.cascade.reading import READER, load_reader
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.students import STUDENT_FILE, merge_student, save_student
 from vidcascade.cascade.weights import resolve_weights, verify_checksums
@@ -110,6 +110,8 @@ def finetune(
     run = replace(settings, init=weights / stage)
     if rank is not None and rank < 1:
         raise UsageError(f"The rank must be at least 1, not {rank}.")
+    # Before the training: one that does not fit is left out, and told.
+    read = load_reader(weights, spec.text.encoder) is not None
     state = process_state()  # accelerate launch may have started several processes
     if state.is_main_process:
         _claim(settings.out, _identity(weights, spec, stage, source, settings, rank))
@@ -123,7 +125,7 @@ def finetune(
         assemble_cascade(
             kept, networks, out, dtype, overwrite, _card(weights, source, settings),
             {name: file for name, file in students.items() if file.is_file()},
-            weights / READER if (weights / READER).is_dir() else None,
+            weights / READER if read else None,
         )  # fmt: skip
     state.wait_for_everyone()
     return out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vidcascade.cascade.reading import NOTHING, OTHER, slots_of
-from vidcascade.data.captions import article
 from vidcascade.data.rewordings import reword
 from vidcascade.data.stickers import Description, StickerWorld
 from vidcascade.data.subjects import SUBJECTS
 from vidcascade.data.words import BACKGROUNDS, MOTIONS, SOLIDS
+from vidcascade.errors import UsageError
 from vidcascade.nn.reader import PromptReader
 from vidcascade.nn.text import TextEncoder
 
@@ -35,12 +37,9 @@ class Lesson:
 def lesson(world: StickerWorld, number: int, seed: int = 0) -> Lesson:
     """Lesson ``number``: a caption of the training split, mostly in other words."""
     rng = np.random.default_rng((seed, number))
-    while True:
-        described = world.describe(int(rng.integers(2**31)), world.training_split)
-        if len(described.subjects) == 1 and described.camera is None:
-            break
+    described = world.describe(int(rng.integers(2**31)), world.training_split)
     caption, labels = described.caption, _labels(described)
-    if rng.random() < OTHERS:
+    if rng.random() < OTHERS and _others(world):
         caption = _about_another(described, world, rng)
         labels |= {"subject": OTHER, "colour": NOTHING}
     return Lesson(reword(caption, rng), labels)
@@ -61,17 +60,27 @@ def _labels(described: Description) -> dict[str, str]:
     }  # fmt: skip
 
 
+def _others(world: StickerWorld) -> list[str]:
+    """What stickers are called that the world has not; a gold star is one of its stars."""
+    own = set(slots_of(world.config)["subject"])
+    solids = {word for solid in own & set(SOLIDS) for word in SOLIDS[solid]}
+    return [
+        word
+        for name, subject in SUBJECTS.items()
+        if name not in own and not any(set(word.split()) & solids for word in subject.words)
+        for word in subject.words
+    ]
+
+
 def _about_another(described: Description, world: StickerWorld, rng: np.random.Generator) -> str:
     """The caption with a subject in it that the world has not."""
     name, colour, _ = described.subjects[0]
-    own = set(world.config.names("subjects"))
-    others = [other for other in SUBJECTS if other not in own]
-    another = SUBJECTS[others[int(rng.integers(len(others)))]].words
-    words = SUBJECTS[name].words if colour is None else SOLIDS[name]
-    said = max((word for word in words if word in described.caption), key=len)
-    text = described.caption.replace(said, another[int(rng.integers(len(another)))], 1)
-    first, _, rest = text.partition(" ")
-    return f"{article(rest.split()[0]).split()[0]} {rest}" if first in ("a", "an") else text
+    others = _others(world)
+    another = others[int(rng.integers(len(others)))]
+    words = "|".join(SUBJECTS[name].words if colour is None else SOLIDS[name])
+    # The noun that follows an article: stars of a night sky are no star.
+    noun = re.compile(rf"(\ban? (?:[\w-]+ ){{0,3}}?)(?:{words})(?![\w-])")
+    return noun.sub(rf"\g<1>{another}", described.caption, count=1)
 
 
 def teach(
@@ -82,22 +91,37 @@ def teach(
     batch: int = 128,
     seed: int = 0,
     report: Callable[[int, float], None] = lambda step, loss: None,
+    name: str = "minilm",
 ) -> PromptReader:
     """A reader of prompts for a world; the same for the same arguments.
 
+    Lessons are text: of all the world's stickers, whether they could be drawn here or not.
+
     Args:
-        world: of one subject at a time, whose captions are learnt.
+        world: whose captions are learnt.
         encoder: of the text, which stays as it is.
         lessons: prompts in all; each is encoded once.
         steps, batch: of training.
         seed: of lessons and weights.
         report: gets the step and the loss of a batch, every hundred steps.
+        name: of the encoder, as specs have it.
+
+    Raises:
+        UsageError: a world of two subjects or of a camera that moves, which have no slots.
     """
+    config = world.config
+    if config.two_subjects > 0 or config.camera > 0:
+        raise UsageError(
+            "A reader tells one subject before a camera that stands still: give a spec whose world "
+            "has two_subjects 0 and camera 0."
+        )
+    world = copy.copy(world)
+    world.has_stickers = True
     taught = [lesson(world, number, seed) for number in range(lessons)]
     states, mask = _encoded([one.prompt for one in taught], encoder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        reader = PromptReader(slots_of(world.config), encoder.width)
+        reader = PromptReader(slots_of(config), encoder.width, encoder=name)
         wanted = torch.tensor(
             [
                 [labels.index(one.labels[slot]) for slot, labels in reader.slots.items()]
