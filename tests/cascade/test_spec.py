@@ -43,6 +43,7 @@ def test_bundled_specs_load_by_name_and_round_trip(name: str) -> None:
         (changed(2, input_size=16), "stages.refiner.input_size", "32"),
         (changed(2, frames=16), "stages.refiner.frames", "adds no frames"),
         (changed(0, size=20), "stages.base", "multiple of 8"),
+        (changed(1, name="reader"), "stages", "choose another name"),
         (changed(0, kind="refiner", student=None), "", "first stage must be a base"),
         (changed(None, topology="recursive"), "", "linear"),
         (changed(0, guidance={"interval": [0.9, 0.1]}), "guidance.interval", "rising"),

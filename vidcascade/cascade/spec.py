@@ -24,6 +24,8 @@ DType = Literal["float32", "bfloat16", "float16"]
 SchedulerName = Literal["flow_euler", "unipc", "dpmpp", "ddim"]
 
 _KIND_ORDER = ("base", "bridge", "refiner")
+# Folders of a cascade that hold no stage.
+_TAKEN = ("reader", "text_encoder")
 
 
 class SpecWarning(UserWarning):
@@ -140,6 +142,13 @@ class StageSpec(_Strict):
     training: Recipe = Recipe()
     student: StudentSpec | None = None
     distilled: bool = False
+
+    @field_validator("name")
+    @classmethod
+    def _free(cls, value: str) -> str:
+        if value in _TAKEN:
+            raise ValueError(f"{value} is taken by another part of a cascade: choose another name")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> StageSpec:
