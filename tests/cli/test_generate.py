@@ -144,6 +144,13 @@ def test_other_words_are_read_and_told(command: Run, tiny_cascade: Path, tmp_pat
     assert code == 0, err
     assert "is read as" not in err
     assert "far from what" in err
+    # One that does not fit is left out, and told in a sentence.
+    config = cascade / READER / "config.json"
+    config.write_text(config.read_text().replace('"minilm"', '"another"'))
+    code, _, err = command(*ask, "--out", tmp_path / "unread.mp4")
+    assert code == 0, err
+    assert "vidcascade: warning: Prompts are taken as they are written" in err
+    assert "is read as" not in err
     # The reader is no part of what made the clip.
     shutil.rmtree(cascade / READER)
     write_checksums(cascade)

@@ -91,6 +91,7 @@ def generate(
     from vidcascade.cascade.settings import Settings, with_settings
     from vidcascade.cascade.spec import CascadeSpec
     from vidcascade.cli.progress import StageBars, peak_memory
+    from vidcascade.cli.train import plain_warnings
 
     chosen = CascadeSpec.load(spec) if spec else None
     request = Request(
@@ -114,9 +115,10 @@ def generate(
         weights = manifest.weights if weights == "stickers" and manifest.weights else weights
     # Everything that can be refused is refused before seconds are spent on loading.
     plan_outputs(out, request.count, force)
-    pipeline = _load(
-        weights, chosen, teacher, from_manifest is not None, device, dtype, offload, attention
-    )
+    with plain_warnings():
+        pipeline = _load(
+            weights, chosen, teacher, from_manifest is not None, device, dtype, offload, attention
+        )
     if stop_after is not None:
         pipeline.spec.stage(stop_after)
     running = with_settings(pipeline.spec, Settings(**changes))  # type: ignore[arg-type]
