@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 
 from benchmarks import prompts
 from vidcascade.cascade.spec import CascadeSpec
-from vidcascade.data.rewordings import reword, rewordings
+from vidcascade.data.rewordings import _choices, reword
 from vidcascade.data.stickers import StickerWorld
 from vidcascade.data.subjects import SUBJECTS
 from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SIZES, SOLIDS
@@ -15,6 +17,13 @@ from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SIZES, SOLIDS
 SPEC = CascadeSpec.load("stickers")
 assert SPEC.world is not None
 WORLD = SPEC.world
+
+
+def rewordings(phrases: Iterable[str]) -> tuple[str, ...]:
+    """What captions' phrases may be replaced by, each once, the phrases among it."""
+    choices = _choices()
+    found = (choices[phrase][1] if phrase in choices else (phrase,) for phrase in phrases)
+    return tuple(dict.fromkeys(other for others in found for other in others))
 
 
 def test_captions_change_and_say_the_same() -> None:

@@ -9,7 +9,7 @@ be said.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -321,10 +321,3 @@ def reword(caption: str, rng: np.random.Generator) -> str:
     if framed and text.startswith(("a ", "an ")) and not text.startswith("a clip of "):
         text = _FRAMES[int(rng.integers(len(_FRAMES)))].format(text)
     return text
-
-
-def rewordings(phrases: Iterable[str]) -> tuple[str, ...]:
-    """What captions' phrases may be replaced by, each once, the phrases among it."""
-    choices = _choices()
-    found = (choices[phrase][1] if phrase in choices else (phrase,) for phrase in phrases)
-    return tuple(dict.fromkeys(other for others in found for other in others))

@@ -39,8 +39,8 @@ def lesson(world: StickerWorld, number: int, seed: int = 0) -> Lesson:
     rng = np.random.default_rng((seed, number))
     described = world.describe(int(rng.integers(2**31)), world.training_split)
     caption, labels = described.caption, _labels(described)
-    if rng.random() < OTHERS and _others(world):
-        caption = _about_another(described, world, rng)
+    if rng.random() < OTHERS and (others := _others(world)):
+        caption = _about_another(described, others, rng)
         labels |= {"subject": OTHER, "colour": NOTHING}
     return Lesson(reword(caption, rng), labels)
 
@@ -72,10 +72,9 @@ def _others(world: StickerWorld) -> list[str]:
     ]
 
 
-def _about_another(described: Description, world: StickerWorld, rng: np.random.Generator) -> str:
-    """The caption with a subject in it that the world has not."""
+def _about_another(described: Description, others: list[str], rng: np.random.Generator) -> str:
+    """The caption with one of the others in its subject's place."""
     name, colour, _ = described.subjects[0]
-    others = _others(world)
     another = others[int(rng.integers(len(others)))]
     words = "|".join(SUBJECTS[name].words if colour is None else SOLIDS[name])
     # The noun that follows an article: stars of a night sky are no star.
