@@ -31,6 +31,21 @@ def test_a_mapping_goes_to_the_stages_it_names() -> None:
     assert spec.stages[2].smoothing.strength == 0.2
 
 
+def test_guidance_is_the_base_s_unless_others_have_it_or_are_named() -> None:
+    plain = TINY.model_dump()
+    plain["stages"][1]["network"]["text"] = True
+    spec = CascadeSpec.from_dict(plain)
+
+    def scales(spec: CascadeSpec, guidance: float | dict[str, float]) -> list[float]:
+        changed = with_settings(spec, Settings(guidance=guidance))
+        return [stage.guidance.scale for stage in changed.stages]
+
+    assert scales(spec, 4.0) == [4.0, 1.0, 1.0]
+    assert scales(spec, {"bridge": 1.5}) == [2.0, 1.5, 1.0]
+    plain["stages"][1]["guidance"]["scale"] = 1.5
+    assert scales(CascadeSpec.from_dict(plain), 4.0) == [4.0, 4.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

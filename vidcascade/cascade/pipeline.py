@@ -223,8 +223,8 @@ class VidCascadePipeline(DiffusionPipeline):
                 the same clip, alone or in a batch.
             keys: instead of generators, what they gave in an earlier run (see the manifest).
             num_inference_steps, guidance_scale, noise_augmentation: a number for every stage that
-                has the setting, or numbers by stage name; None keeps the spec's.
-                Noise augmentation is σ of a VP mix, in [0, 1).
+                has the setting (guidance: every stage that is guided), or numbers by stage name;
+                None keeps the spec's. Noise augmentation is σ of a VP mix, in [0, 1).
             smoothing: strength of the refiner's temporal smoothing, in [0, 1].
             start_from: go on after this stage's result, with its prompts and keys.
             stop_after: name of the last stage to run.

@@ -16,6 +16,8 @@ class Settings:
     """What a run may change; None keeps the spec's value.
 
     A number holds for every stage that has the setting, a mapping for the stages that it names.
+    Guidance as a number is for bases, and for others that the spec guides: a bridge that reads
+    text follows its input, and is guided only where that is asked for by name.
     """
 
     steps: int | Mapping[str, int] | None = None
@@ -50,7 +52,7 @@ def _of(settings: Settings, spec: CascadeSpec, stage: StageSpec) -> dict[str, fl
         if value is None:
             continue
         if not isinstance(value, Mapping):
-            if _has(stage, name):
+            if _has(stage, name) and not (name == "guidance" and _unguided(stage)):
                 chosen[name] = value
             continue
         for wanted in value:
@@ -71,6 +73,10 @@ def _has(stage: StageSpec, name: str) -> bool:
         "noise_augmentation": stage.kind != "base",
         "smoothing": stage.kind == "refiner",
     }[name]
+
+
+def _unguided(stage: StageSpec) -> bool:
+    return stage.kind != "base" and stage.guidance.scale == 1.0
 
 
 def _those_with(spec: CascadeSpec, name: str) -> str:
