@@ -28,12 +28,12 @@ from benchmarks.stages import MEASURES, Judge, add_options, check, difference, t
 from benchmarks.truths import Truth, drawn_truths
 from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
-from vidcascade.cascade.running import key_of, run_stage
+from vidcascade.cascade.result import StageResult
+from vidcascade.cascade.running import key_of
 from vidcascade.cascade.stage import resize
 from vidcascade.errors import UsageError
 from vidcascade.metrics.statistics import bootstrap_mean
 from vidcascade.nn.lpips import LPIPS
-from vidcascade.nn.precision import working_dtype
 from vidcascade.training.dataset import to_video
 from vidcascade.training.draws import Draws
 from vidcascade.training.objective import TextCache
@@ -143,7 +143,7 @@ class Comparing:
 
     def one_clip(self, truth: Truth) -> None:
         """All inputs of one held-out clip."""
-        caption, small, large, rate = truth.caption, truth.small, truth.large, truth.rate
+        caption, small, large, rate = truth.prompt, truth.small, truth.large, truth.rate
         each = 2**self.bridge.rounds
         low = resize(to_video(small)[:, ::each], self.base.size, "area")
         middle = resize(to_video(large), self.bridge.size, "area")
@@ -163,16 +163,19 @@ class Comparing:
         last = self.refiner.name
         for given, video in lows.items():
             answer = None if given == SAMPLES else small
-            bridged = {w: self._make(w, self.bridge.name, video, key) for w in (BEFORE, AFTER)}
+            told = (caption, key)
+            bridged = {w: self._make(w, self.bridge.name, video, *told) for w in (BEFORE, AFTER)}
             self._add(f"The bridge, to {self._size(1)}", given, bridged, answer, small, rate)
             # The same bridge's work for both refiners; the truth is no bridge's.
             into = middle if given == TRUTH else bridged[AFTER]
-            refined = {w: self._make(w, last, into, key) for w in (BEFORE, AFTER)}
+            refined = {w: self._make(w, last, into, *told) for w in (BEFORE, AFTER)}
             answer = None if given == SAMPLES else large
             self._add(f"The refiner, to {self._size(2)}", given, refined, answer, large, rate)
             if given == TRUTH:
-                refined[AFTER] = self._make(AFTER, last, bridged[AFTER], key)
-            whole = {BEFORE: self._make(BEFORE, last, bridged[BEFORE], key), AFTER: refined[AFTER]}
+                refined[AFTER] = self._make(AFTER, last, bridged[AFTER], *told)
+            whole = {
+                BEFORE: self._make(BEFORE, last, bridged[BEFORE], *told), AFTER: refined[AFTER],
+            }  # fmt: skip
             self._add(f"Both together, to {self._size(2)}", given, whole, answer, large, rate)
             if given == SAMPLES and len(self.sheet[0]) < 2 * SHEET_CLIPS:
                 for when, clip in whole.items():
@@ -183,13 +186,12 @@ class Comparing:
         stage = self.spec.stages[index]
         return f"{stage.frames} × {stage.size}²"
 
-    def _make(self, when: str, stage: str, video: Tensor, key: int) -> Tensor:
-        pipeline = self.pipelines[when]
-        spec, device = pipeline.spec, pipeline._execution_device
-        return run_stage(
-            spec.stage(stage), getattr(pipeline, stage), [key], video,
-            device=device, dtype=working_dtype(spec.dtype, device),
-        )  # fmt: skip
+    def _make(self, when: str, stage: str, video: Tensor, caption: str, key: int) -> Tensor:
+        names = [s.name for s in self.spec.stages]
+        given = StageResult(names[names.index(stage) - 1], video, [caption], [""], [key])
+        made = self.pipelines[when](start_from=given, stop_after=stage, output_type="pt")
+        assert isinstance(made, CascadeOutput)
+        return made.stages[stage].video
 
     def _add(
         self, table: str, given: str, videos: Mapping[str, Tensor],

@@ -122,7 +122,7 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     captions = []
     for truth in truths:
         _one_clip(pipeline, truth, judge, comparisons)
-        captions.append(truth.caption)
+        captions.append(truth.title)
         print(f"\rclip {len(captions)} of {args.clips}  ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     check(spec, len(captions))
@@ -215,7 +215,7 @@ def _one_clip(
     middle = resize(to_video(truth.large), bridge.size, "area")
 
     def go_on(after: str, video: Tensor) -> dict[str, StageResult]:
-        given = StageResult(after, video, [truth.caption], [""], [key])
+        given = StageResult(after, video, [truth.prompt], [""], [key])
         made = pipeline(start_from=given, output_type="pt")
         assert isinstance(made, CascadeOutput)
         return made.stages

@@ -31,14 +31,16 @@ class Truth:
     """What the last two stages of a cascade should make.
 
     Attributes:
-        caption: of a drawn clip; a real one's file name.
+        title: caption of a drawn clip; a real one's file name.
+        prompt: what stages that read text are told of it; nothing of a real one.
         seed: of what is drawn at random about it.
         rate: frames per second.
         small: uint8 (T, size, size, 3) RGB at the bridge's size.
         large: the same at the refiner's.
     """
 
-    caption: str
+    title: str
+    prompt: str
     seed: int
     rate: float
     small: NDArray[np.uint8]
@@ -55,7 +57,7 @@ def drawn_truths(spec: CascadeSpec, count: int, first: int = FIRST) -> Iterator[
         described = world.describe(seed, world.testing_split)
         scene = world.scene(described, seed, base.frames / spec.fps)
         small, large = (world.render(scene, stage.size, times) for stage in (bridge, refiner))
-        yield Truth(described.caption, seed, rate, small, large)
+        yield Truth(described.caption, described.caption, seed, rate, small, large)
 
 
 def real_truths(spec: CascadeSpec, folder: Path, count: int) -> Iterator[Truth]:
@@ -82,7 +84,7 @@ def real_truths(spec: CascadeSpec, folder: Path, count: int) -> Iterator[Truth]:
             continue
         side = (bridge.size, bridge.size)
         small = np.stack([cv2.resize(f, side, interpolation=cv2.INTER_AREA) for f in large])
-        yield Truth(path.stem, found, rate, small.astype(np.uint8), large)
+        yield Truth(path.stem, "", found, rate, small.astype(np.uint8), large)
         found += 1
     if not found:
         raise UsageError(f"There is no usable video in {folder}: give another folder.")

@@ -297,7 +297,7 @@ def test_stages_run_on_real_videos(
         write_clip(videos / f"{name}.mkv", frames, fps=2 * rate, lossless=True)
     (videos / "broken.mp4").write_bytes(b"no video")
     truths = list(real_truths(spec, videos, 9))
-    assert [t.caption for t in truths] == ["a", "b"]
+    assert [(t.title, t.prompt) for t in truths] == [("a", ""), ("b", "")]
     assert truths[0].rate == rate
     side = spec.stage("refiner").size
     assert truths[0].large.shape == (count, side, side, 3)
