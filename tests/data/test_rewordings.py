@@ -60,6 +60,16 @@ def test_articles_and_verbs_fit() -> None:
     assert not any("show me " in text and text.endswith(" bounces") for text in frames_of)
 
 
+def test_a_foreign_part_stays_and_the_rest_does_not() -> None:
+    caption = "a small hot dog stand bouncing over a meadow"
+    found = {
+        reword(caption, np.random.default_rng(seed), "hot dog stand") for seed in range(50)
+    }  # fmt: skip
+    assert len(found) > 20
+    assert all("hot dog stand" in text for text in found)
+    assert reword(caption, np.random.default_rng(0)) == caption
+
+
 @pytest.mark.parametrize(
     "caption",
     [

@@ -241,6 +241,28 @@ _BACKGROUNDS: dict[str, str] = {
     "with nothing behind it but grey, on a grey wall, before plain grey, in an empty grey room",
     "white": "on white, in front of a white wall, against white, on a blank page",
 }
+# What no sticker shows, and people ask for all the same.
+_FOREIGN = (
+    "woman, man, girl, boy, child, baby, couple, family, crowd, group of friends, old man, young "
+    "woman, person, runner, swimmer, singer, drummer, painter, chef, soldier, king, queen, witch, "
+    "pirate, superhero, doctor, farmer, teacher, actor, skater, face, hand, pair of eyes, horse, "
+    "cow, pig, goat, sheep, rabbit, wolf, bear, tiger, lion, zebra, giraffe, monkey, rat, mouse, "
+    "squirrel, hamster, deer, kangaroo, camel, snake, lizard, crocodile, eagle, owl, parrot, "
+    "pigeon, swan, hen, whale, dolphin, shark, jellyfish, snail, ant, fly, spider, dragonfly, "
+    "dragon, unicorn, mermaid, dinosaur, monster, tree, oak, palm tree, rose, tulip, forest, "
+    "waterfall, river, mountain, volcano, island, cloud, storm, lightning bolt, fire, candle, "
+    "campfire, planet, comet, asteroid, house, castle, tower, bridge, church, skyscraper, street, "
+    "city, village, kitchen, garden, bicycle, motorbike, bus, lorry, train, tram, tractor, ship, "
+    "sailing boat, submarine, helicopter, drone, hot-air balloonist, sandwich, burger, sausage, "
+    "bread, cake, cookie, ice cream, salad, soup, spaghetti, sushi, cheese, egg, cup of tea, "
+    "glass of wine, bottle, pear, lemon, grape, cherry, pineapple, carrot, potato, tomato, chair, "
+    "table, lamp, clock, book, pen, phone, laptop, camera, television, umbrella, bag, shoe, hat, "
+    "dress, guitar, piano, violin, trumpet, drum, hammer, knife, key, coin, flag, kite, doll, "
+    "teddy bear, dice, chess piece, basketball, tennis racket, skateboard, sword, crown, diamond, "
+    "letter, number, word, sign, logo, map, chart, diagram, painting, poster, football match, "
+    "wedding, party, dance, concert, race, explosion, firework, rainbow, wave, beach, sunrise, "
+    "moon, galaxy"
+)
 _FRAMES = (
     "a video of {}", "an animation of {}", "a cartoon of {}", "a short film of {}", "a movie of {}",
     "a gif of {}", "show me {}", "please draw {}", "I want to see {}", "look, {}", "there is {}",
@@ -251,6 +273,8 @@ _FRAMES = (
 def _table(words: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(text.split(", ")) for name, text in words.items()}
 
+
+FOREIGN = tuple(_FOREIGN.split(", "))
 
 # (phrase of a caption) → what may stand in its place, after "is" and anywhere else.
 _Choices = tuple[tuple[str, ...], tuple[str, ...]]
@@ -291,13 +315,16 @@ def _phrases() -> re.Pattern[str]:
     return re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest_first))})(?![\w-])")
 
 
-def reword(caption: str, rng: np.random.Generator) -> str:
+def reword(caption: str, rng: np.random.Generator, foreign: str = "") -> str:
     """A caption of the world in other words; one that the world could not have said, as it is.
 
-    Parts that are left out stay so, and names of which there are no other words.
+    Parts that are left out stay so, and names of which there are no other words. So does the
+    ``foreign`` part of it, which the world could not have said.
     """
     phrases = _phrases()
-    if phrases.sub("", caption).strip(" ,"):
+    begin = caption.find(foreign)
+    end = begin + len(foreign)
+    if phrases.sub("", caption[:begin] + " " + caption[end:]).strip(" ,"):
         return caption
     choices = _choices()
     finite = False
@@ -305,6 +332,8 @@ def reword(caption: str, rng: np.random.Generator) -> str:
     def other(match: re.Match[str]) -> str:
         nonlocal finite
         if match.group() not in choices or rng.random() >= CHANGED:
+            return match.group()
+        if match.start() < end and match.end() > begin:
             return match.group()
         steady, anywhere = choices[match.group()]
         after_is = caption[: match.start()].endswith(("is ", "both "))

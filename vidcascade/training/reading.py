@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vidcascade.cascade.reading import NOTHING, OTHER, slots_of
-from vidcascade.data.rewordings import reword
+from vidcascade.data.captions import article
+from vidcascade.data.rewordings import FOREIGN, reword
 from vidcascade.data.stickers import Description, StickerWorld
 from vidcascade.data.subjects import SUBJECTS
 from vidcascade.data.words import BACKGROUNDS, MOTIONS, SOLIDS
@@ -21,7 +22,9 @@ from vidcascade.errors import UsageError
 from vidcascade.nn.reader import PromptReader
 from vidcascade.nn.text import TextEncoder
 
-OTHERS = 0.12  # share of lessons about something that the world has not
+# Shares of lessons about other stickers than the world's, about what no sticker shows, and about
+# two things: whatever is asked for so, the world has not.
+OTHERS, FOREIGNERS, PAIRS = 0.1, 0.14, 0.06
 SMOOTHING = 0.05
 _WARMUP, _RATE, _DECAY = 50, 1e-3, 0.05
 
@@ -39,10 +42,24 @@ def lesson(world: StickerWorld, number: int, seed: int = 0) -> Lesson:
     rng = np.random.default_rng((seed, number))
     described = world.describe(int(rng.integers(2**31)), world.training_split)
     caption, labels = described.caption, _labels(described)
-    if rng.random() < OTHERS and (others := _others(world)):
-        caption = _about_another(described, others, rng)
+    share, foreign = rng.random(), ""
+    others = _others(world)
+    if share < OTHERS and others:
+        caption = _about(described, _one_of(others, rng))
+    elif OTHERS <= share < OTHERS + FOREIGNERS:
+        foreign = _one_of(_foreign(world), rng)
+        caption = _about(described, foreign)
+    elif OTHERS + FOREIGNERS <= share < OTHERS + FOREIGNERS + PAIRS:
+        second = world.describe(int(rng.integers(2**31)), world.training_split).subjects[0][0]
+        words = SOLIDS[second] if second in SOLIDS else SUBJECTS[second].words
+        caption = _about(described, rf"\g<noun> and {article(_one_of(words, rng))}")
+    if caption != described.caption:
         labels |= {"subject": OTHER, "colour": NOTHING}
-    return Lesson(reword(caption, rng), labels)
+    return Lesson(reword(caption, rng, foreign), labels)
+
+
+def _one_of(words: Sequence[str], rng: np.random.Generator) -> str:
+    return words[int(rng.integers(len(words)))]
 
 
 def _labels(described: Description) -> dict[str, str]:
@@ -72,14 +89,19 @@ def _others(world: StickerWorld) -> list[str]:
     ]
 
 
-def _about_another(described: Description, others: list[str], rng: np.random.Generator) -> str:
-    """The caption with one of the others in its subject's place."""
+def _foreign(world: StickerWorld) -> list[str]:
+    """What is foreign to this world, whatever may be a sticker in others."""
+    own = {word for name in world.config.names("subjects") for word in SUBJECTS[name].words}
+    return [word for word in FOREIGN if word not in own]
+
+
+def _about(described: Description, other: str) -> str:
+    """The caption with something else in its subject's place, itself being ``\\g<noun>``."""
     name, colour, _ = described.subjects[0]
-    another = others[int(rng.integers(len(others)))]
     words = "|".join(SUBJECTS[name].words if colour is None else SOLIDS[name])
     # The noun that follows an article: stars of a night sky are no star.
-    noun = re.compile(rf"(\ban? (?:[\w-]+ ){{0,3}}?)(?:{words})(?![\w-])")
-    return noun.sub(rf"\g<1>{another}", described.caption, count=1)
+    noun = re.compile(rf"(\ban? (?:[\w-]+ ){{0,3}}?)(?P<noun>{words})(?![\w-])")
+    return noun.sub(rf"\g<1>{other}", described.caption, count=1)
 
 
 def teach(
