@@ -134,14 +134,25 @@ def test_other_words_are_read_and_told(command: Run, tiny_cascade: Path, tmp_pat
     data["world"] |= {"two_subjects": 0.0, "camera": 0.0}  # of which a reader knows nothing
     (cascade / "spec.yaml").write_text(yaml.safe_dump(data))
     ask = ("generate", "--weights", cascade, "--prompt", "a tabby jumps in the garden")
-    code, _, err = command(*ask, "--out", tmp_path / "read.mp4")
+    code, out, err = command(
+        *ask, "--prompt", "a cat", "--num", "3", "--json", "--out", tmp_path / "read.mp4"
+    )
     assert code == 0, err
-    read = "a cat bouncing over a meadow"
-    assert f"'a tabby jumps in the garden' is read as '{read}'" in err
+    read, asked = "a cat bouncing over a meadow", "a tabby jumps in the garden"
+    assert f"'{asked}' is read as '{read}'" in err
     assert "far from what" not in err
-    assert Manifest.load(tmp_path / "read.mp4").prompt == read
+    told = [(c["prompt"], c.get("asked")) for c in json.loads(out)["clips"]]
+    assert told == [(read, asked), ("a cat", None), (read, asked)]
+    made = [Manifest.load(c["manifest"]) for c in json.loads(out)["clips"]]
+    assert [(m.prompt, m.asked) for m in made] == [(read, asked), ("a cat", ""), (read, asked)]
+    first = json.loads(out)["clips"][0]["clip"]
+    again = ("--from-manifest", first, "--out", tmp_path / "b.mp4")
+    code, _, err = command("generate", "--weights", cascade, *again)
+    assert code == 0, err
+    assert Manifest.load(tmp_path / "b.mp4").asked == asked
     code, _, err = command(*ask, "--as-written", "--out", tmp_path / "written.mp4")
     assert code == 0, err
+    assert Manifest.load(tmp_path / "written.mp4").asked == ""
     assert "is read as" not in err
     assert "far from what" in err
     # One that does not fit is left out, and told in a sentence.
@@ -154,11 +165,11 @@ def test_other_words_are_read_and_told(command: Run, tiny_cascade: Path, tmp_pat
     # The reader is no part of what made the clip.
     shutil.rmtree(cascade / READER)
     write_checksums(cascade)
-    again = ("--from-manifest", tmp_path / "read.mp4", "--out", tmp_path / "again.mp4")
+    again = ("--from-manifest", first, "--out", tmp_path / "again.mp4")
     code, _, err = command("generate", "--weights", cascade, *again)
     assert code == 0, err
     assert "weights" not in err
-    clips = [read_clip(tmp_path / f"{name}.mp4").frames for name in ("read", "again")]
+    clips = [read_clip(Path(clip)).frames for clip in (first, tmp_path / "again.mp4")]
     assert np.array_equal(*clips)
 
 

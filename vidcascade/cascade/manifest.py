@@ -33,6 +33,7 @@ class Manifest:
         stop_after: the last stage that ran.
         arithmetic: device, dtype and attention backend.
         versions: of this package, torch, diffusers and Python.
+        asked: what the prompt is a reading of, in its writer's words; "" if it is as written.
     """
 
     prompt: str
@@ -46,12 +47,14 @@ class Manifest:
     stop_after: str
     arithmetic: Mapping[str, str]
     versions: Mapping[str, str]
+    asked: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, the spec included."""
         return {
             "format": _FORMAT,
             "prompt": self.prompt,
+            **({"asked": self.asked} if self.asked else {}),
             "negative_prompt": self.negative_prompt,
             "seed": self.seed,
             "key": self.key,
@@ -113,6 +116,7 @@ class Manifest:
             stop_after=str(data["stop_after"]),
             arithmetic={str(k): str(v) for k, v in data["arithmetic"].items()},
             versions={str(k): str(v) for k, v in data["versions"].items()},
+            asked=str(data.get("asked", "")),
         )
 
 

@@ -42,6 +42,8 @@ class Request:
             :class:`vidcascade.cascade.settings.Settings`; fps is the written clip's.
         save_stages: a folder for every stage's result.
         overwrite: replace files that are there.
+        asked: for the manifests, what each of the prompts is a reading of; "" where it is as
+            written.
     """
 
     prompts: Sequence[str] = ()
@@ -58,6 +60,7 @@ class Request:
     fps: float | None = None
     save_stages: Path | None = None
     overwrite: bool = False
+    asked: Sequence[str] = ()
 
     @property
     def count(self) -> int:
@@ -168,7 +171,8 @@ def produce(
     seconds = clock.finish()
     assert isinstance(result, CascadeOutput)
     fps = result.fps if request.fps is None else request.fps
-    manifests = _manifests(pipeline, result, seeds, _own_name(weights), attention)
+    asked = [request.asked[i % len(request.asked)] if request.asked else "" for i in range(count)]
+    manifests = _manifests(pipeline, result, seeds, _own_name(weights), attention, asked)
     began = time.monotonic()
     if request.save_stages is not None:
         _save_stages(request, result, outputs)
@@ -231,6 +235,7 @@ def _manifests(
     seeds: Sequence[int | None],
     weights: str,
     attention: str,
+    asked: Sequence[str],
 ) -> list[Manifest]:
     spec = result.spec
     assert spec is not None
@@ -255,9 +260,10 @@ def _manifests(
             last.stage,
             arithmetic,
             versions(),
+            written,
         )
-        for prompt, negative, seed, key in zip(
-            last.prompts, last.negative_prompts, seeds, last.keys, strict=True
+        for prompt, negative, seed, key, written in zip(
+            last.prompts, last.negative_prompts, seeds, last.keys, asked, strict=True
         )
     ]
 

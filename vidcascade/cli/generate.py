@@ -28,7 +28,9 @@ def generate(
     seed: Annotated[int, typer.Option(help="Of the first clip; the others count up.")] = 0,
     num: Annotated[int | None, typer.Option(help="Clips in all [one for each prompt].")] = None,
     steps: Annotated[str | None, typer.Option(help=f"Sampling steps. {_PER_STAGE}")] = None,
-    guidance: Annotated[str | None, typer.Option(help=f"Guidance scale. {_PER_STAGE}")] = None,
+    guidance: Annotated[
+        str | None, typer.Option(help="Guidance scale of the base, or by name: base=4,bridge=2.")
+    ] = None,
     noise_aug: Annotated[
         str | None, typer.Option(help=f"Noise augmentation, VP σ in [0, 1). {_PER_STAGE}")
     ] = None,
@@ -123,8 +125,10 @@ def generate(
         pipeline.spec.stage(stop_after)
     running = with_settings(pipeline.spec, Settings(**changes))  # type: ignore[arg-type]
     if not as_written:
-        asked = _read(pipeline, asked)
-        request = replace(request, prompts=asked or request.prompts)
+        read = _read(pipeline, asked)
+        if read != asked:
+            written = ["" if a == r else a for a, r in zip(asked, read, strict=True)]
+            request, asked = replace(request, prompts=read, asked=written), read
     _warn(pipeline, asked, expected, dtype)
     _warn_of_students(running, negative_prompt or [])
     loaded = time.time()
@@ -153,6 +157,7 @@ def _repeat(request: Request, manifest: Any) -> tuple[Request, CascadeSpec, dict
         prompts=[manifest.prompt],
         negative_prompts=[manifest.negative_prompt],
         keys=[manifest.key],
+        asked=[manifest.asked],
         num=None,
         stop_after=request.stop_after or manifest.stop_after,
     )
@@ -279,9 +284,12 @@ def _print(report: Report, seconds: dict[str, float], peak: float, as_json: bool
         import json
 
         clips = [
-            {"clip": str(o.clip), "manifest": str(o.manifest), "prompt": m.prompt, "seed": m.seed}
+            {
+                "clip": str(o.clip), "manifest": str(o.manifest), "prompt": m.prompt,
+                **({"asked": m.asked} if m.asked else {}), "seed": m.seed,
+            }
             for o, m in zip(report.outputs, report.manifests, strict=True)
-        ]
+        ]  # fmt: skip
         about = {
             "clips": clips,
             "frames": report.frames,
