@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import torch
 from tests.training.conftest import BrokenSource, tiny
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
-from vidcascade.cascade.weights import load_network
 from vidcascade.diffusion.flow_matching import SIGMA_FLOOR, training_sigmas
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
@@ -24,7 +22,7 @@ from vidcascade.training.health import WINDOW_EXAMPLES, Divergence, Starvation, 
 from vidcascade.training.loading import _Share
 from vidcascade.training.logs import Meter, Progress, RunLog, by_noise
 from vidcascade.training.sheets import SheetWriter
-from vidcascade.training.trainer import RunSettings, StageRun, train_stage
+from vidcascade.training.trainer import RunSettings, train_stage
 
 
 @pytest.mark.filterwarnings("ignore::vidcascade.training.health.TrainingWarning")
@@ -138,32 +136,6 @@ def test_unknown_stages_and_wrong_weights_are_refused(tmp_path: Path) -> None:
         train_stage(tiny("base"), "middle", settings)
     with pytest.raises(VidCascadeError, match="incomplete or damaged"):
         train_stage(tiny("refiner"), "refiner", settings)
-
-
-def test_a_larger_network_goes_on_from_a_smaller_one(tmp_path: Path) -> None:
-    spec = tiny("refiner", steps=1)
-    settings = RunSettings(tmp_path / "a", save_every=0, log_every=0, workers=0)
-    small = train_stage(spec, "refiner", settings)
-    plain = spec.model_dump()
-    network = plain["stages"][2]["network"]
-    for key, coarser in (
-        ("channels", 32), ("depths", 1), ("spatial_attention", True), ("temporal", "none"),
-    ):  # fmt: skip
-        network[key] = (*network[key], coarser)
-    network["text"] = True
-    larger = CascadeSpec.from_dict(plain)
-    settings = replace(settings, out=tmp_path / "b", init=small, keep=0.5)
-    run = StageRun(larger, "refiner", settings, None)
-    # What is new is drawn alike each time, so that a mean of before and after is one.
-    twice = zip(run.network.parameters(), run.initial().parameters(), strict=True)
-    assert all(torch.equal(a, b) for a, b in twice)
-    grown = load_network(run.complete(lambda line: None, None), make_stage(larger.stages[2]), 384)
-    assert grown.config.text_width == 384
-    assert grown.trunk[0].text is not None
-    with pytest.raises(VidCascadeError, match="do not match the spec"):
-        train_stage(
-            spec, "refiner", replace(settings, out=tmp_path / "c", init=settings.out / "network")
-        )
 
 
 def test_a_cascade_without_a_world_needs_a_folder(tmp_path: Path) -> None:

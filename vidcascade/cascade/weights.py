@@ -13,7 +13,6 @@ from vidcascade.cascade.spec import StageSpec
 from vidcascade.cascade.stage import Stage
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
-from vidcascade.nn.growing import can_grow, grow
 from vidcascade.nn.loading import load_model
 
 CHECKSUMS = "checksums.json"
@@ -85,24 +84,6 @@ def load_network(folder: Path, stage: Stage, text_width: int | None) -> SpaceTim
         VidCascadeError: files that are missing, truncated, tampered with or of another network.
     """
     network = load_model(SpaceTimeDenoiser, folder)
-    _check_config(network, stage, text_width, folder)
-    return network
-
-
-def load_start(folder: Path, stage: Stage, text_width: int | None) -> SpaceTimeDenoiser:
-    """:func:`load_network` to train on from, of which a smaller network may be the beginning.
-
-    It is then put into a fresh one of the spec's size, which predicts the same
-    (:mod:`vidcascade.nn.growing`).
-
-    Raises:
-        VidCascadeError: as :func:`load_network`.
-    """
-    network = load_model(SpaceTimeDenoiser, folder)
-    large = stage.build_network(text_width)
-    if can_grow(network, large):
-        grow(network, large)
-        return large.eval()
     _check_config(network, stage, text_width, folder)
     return network
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
-from vidcascade.cascade.weights import load_start
+from vidcascade.cascade.weights import load_network
 from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.nn.lpips import LPIPS
@@ -181,11 +181,9 @@ class StageRun:
     def initial(self) -> SpaceTimeDenoiser:
         """The weights that the run starts from, read again."""
         assert self.settings.init is not None
-        # Weights are drawn to be replaced, so the run's random numbers are left alone; those that
-        # are new in a grown network are the same whenever it is read.
+        # Its weights are drawn only to be replaced, so the run's random numbers are left alone.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.settings.seed)
-            return load_start(self.settings.init, self.rule, self.text_width)
+            return load_network(self.settings.init, self.rule, self.text_width)
 
     def denoisers(self) -> list[SpaceTimeDenoiser]:
         """The networks in it."""
