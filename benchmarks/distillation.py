@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> None:
                                  recogniser, distance))  # fmt: skip
     for name, file in students.items():
         pipeline = VidCascadePipeline.from_pretrained(folder, spec=spec)
-        merge_student(getattr(pipeline, base.name), file)
+        merge_student(getattr(pipeline, base.name), file, base.student)
         pipeline.spec = with_students(spec)
         for steps in args.student_steps:
             clips, seconds = sample(pipeline, prompts, steps)

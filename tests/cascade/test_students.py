@@ -16,6 +16,7 @@ from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.students import (
     STUDENT_FILE,
+    joined,
     load_student,
     save_student,
     with_students,
@@ -76,6 +77,37 @@ def test_a_student_is_saved_as_the_network_that_it_is(cascade: Path, tmp_path: P
     assert not (tmp_path / "fused" / "base" / STUDENT_FILE).exists()
     # Products depend in their last bits on where in memory the weights are.
     np.testing.assert_allclose(frames(fused), frames(student), atol=1e-5)
+
+
+def test_a_last_step_of_its_own_is_run_and_saved(cascade: Path, tmp_path: Path) -> None:
+    spec = CascadeSpec.load(str(cascade / "spec.yaml"))
+    base = spec.stage("base")
+    assert base.student is not None
+    student = base.student.model_copy(update={"steps": 2})
+    spec = spec.model_copy(
+        update={"stages": (base.model_copy(update={"student": student}), *spec.stages[1:])}
+    )
+    state, mark = load_student(cascade / "base" / STUDENT_FILE)
+    other = {name: -tensor for name, tensor in state.items() if name.endswith(".up")}
+    made = {}
+    for name, changes in (("one", state), ("two", joined(state, state | other))):
+        file = tmp_path / f"{name}.safetensors"
+        save_student(file, changes, mark)
+        networks = {s.name: cascade / s.name for s in spec.stages}
+        assemble_cascade(spec, networks, tmp_path / name, students={"base": file})
+        pipeline = VidCascadePipeline.from_pretrained(tmp_path / name)
+        seen: list[torch.Tensor] = []
+        pipeline.set_progress_bar_config(disable=True)
+        pipeline(
+            "a red ball", generator=1, stop_after="base", output_type="pt",
+            callback_on_step_end=lambda p, i, s, about, seen=seen: seen.append(about["x"]),
+        )  # fmt: skip
+        made[name] = seen
+        pipeline.save_pretrained(tmp_path / f"fused {name}")
+        fused = VidCascadePipeline.from_pretrained(tmp_path / f"fused {name}")
+        np.testing.assert_allclose(frames(fused), frames(pipeline), atol=1e-5)
+    torch.testing.assert_close(made["one"][0], made["two"][0])
+    assert not torch.allclose(made["one"][1], made["two"][1], atol=1e-3)
 
 
 def test_a_teacher_that_is_saved_has_no_student_to_look_for(cascade: Path, tmp_path: Path) -> None:

@@ -254,3 +254,27 @@ def test_a_compiled_joint_attention_has_the_same_gradients_in_bfloat16() -> None
     layer.compile()
     for before, after in zip(plain, gradients(), strict=True):
         assert (after - before).norm() < 0.05 * before.norm()
+
+
+@torch.no_grad()
+def test_a_twin_predicts_at_the_last_levels(tmp_path: Path) -> None:
+    net, given = build(), inputs()
+    given["sigma"] = torch.tensor([0.3, 0.8])
+    alone = net(**given)
+    twin = net.split(0.5)
+    torch.testing.assert_close(net(**given), alone)  # as yet a copy
+    twin.head.weight.mul_(-1.0)
+    both = net(**given)
+    torch.testing.assert_close(both[1], alone[1])
+    assert not torch.allclose(both[0], alone[0], atol=1e-3)
+    for row in range(2):  # each as if it were alone
+        one = net(**{key: value[row : row + 1] for key, value in given.items()})
+        torch.testing.assert_close(one, both[row : row + 1], atol=1e-5, rtol=1e-4)
+    net.save_pretrained(tmp_path)
+    again = SpaceTimeDenoiser.from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(again(**given), both)
+    # Anew, not a twin of a twin.
+    net.split(0.2)
+    assert net.final is not None
+    assert net.final.final is None
+    torch.testing.assert_close(net(**given), alone)

@@ -59,8 +59,8 @@ def distance(spec: CascadeSpec, teacher: Path, student: Path | None) -> float:
     rule = make_stage(stage)
     truth = made(stage.model_copy(update={"steps": 2}), load_network(teacher, rule, 384))
     network = load_network(teacher, rule, 384)
-    if student is not None:
-        merge_student(network, student)
+    if student is not None and stage.student is not None:
+        merge_student(network, student, stage.student)
     clips = made(with_students(spec).stage("base"), network)
     return float((clips - truth).square().mean())
 

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
-from vidcascade.cascade.students import load_student, merge_student
+from vidcascade.cascade.students import load_student, merge_student, parted
 from vidcascade.cascade.weights import load_network
 from vidcascade.errors import UsageError
+from vidcascade.nn.denoiser import SpaceTimeDenoiser
+from vidcascade.nn.low_rank import set_low_rank
 from vidcascade.nn.lpips import LPIPS
 from vidcascade.nn.text import build_text_encoder
-from vidcascade.training import perceptual
 from vidcascade.training.dataset import Example, WorldDataset, collate
 from vidcascade.training.distillation import distil_stage
 from vidcascade.training.draws import Draws
@@ -62,10 +63,10 @@ def taught(teacher: Path, eye: Path, student: Path | None = None) -> Perceptual:
     rule = make_stage(few_steps().stage("base"))
     text = TextCache(build_text_encoder("minilm", 48))
     teaching = Perceptual(rule, load_network(teacher, rule, 384), text, LPIPS(eye))
-    if student is not None:
-        teaching.student = load_network(teacher, rule, 384)
-        merge_student(teaching.student, student)
-    teaching.begin()
+    above, last = parted({} if student is None else load_student(student)[0])
+    if above:
+        set_low_rank(teaching.student, above)
+    teaching.begin(last)
     return teaching
 
 
@@ -80,27 +81,80 @@ def batch(count: int, **recipe: object) -> Example:
 
 
 def test_it_brings_the_last_step_nearer_to_true_clips(
-    teacher: Path, student: Path, eye: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    teacher: Path, student: Path, eye: Path, tmp_path: Path
 ) -> None:
     spec = few_steps(training_steps=60, adam_lr=1e-2, batch=4, subject_weight=2.0)
     run = replace(quick(tmp_path), init=student)
     after = distil_stage(spec, "base", "perceptual", teacher, run, lpips=eye)
     examples = batch(16)
-    found: dict[tuple[str, float], float] = {}
-    for name, file in (("before", student), ("after", after)):
+    found: dict[Path, float] = {}
+    for file in (student, after):
         teaching = taught(teacher, eye, file)
-        for held in (0.0, 1.0):
-            monkeypatch.setattr(perceptual, "HELD", held)
-            with torch.no_grad():
-                # Held where they were: at the first student's, not this one's.
-                teaching.frozen[-1] = taught(teacher, eye, student).student
-                loss, sigma = teaching(examples, Draws.of(9, range(16)))
-            assert (sigma == teaching.levels[-2]).all() if held == 0 else (sigma > 0.3).all()
-            found[name, held] = float(loss.mean())
-    assert found["after", 0.0] < 0.9 * found["before", 0.0]
-    assert found["before", 1.0] == pytest.approx(0, abs=1e-9)
-    # (HOLDING times a loss that is small beside what untrained levels would be off by.)
-    assert 0 < found["after", 1.0] < 0.2 * found["before", 0.0]
+        with torch.no_grad():
+            loss, sigma = teaching(examples, Draws.of(9, range(16)))
+        assert (sigma == teaching.levels[-2]).all()
+        found[file] = float(loss.mean())
+    assert found[after] < 0.9 * found[student]
+
+
+def test_the_steps_above_stay_as_they_were(
+    teacher: Path, student: Path, eye: Path, tmp_path: Path
+) -> None:
+    run = replace(quick(tmp_path / "a"), init=student)
+    first = distil_stage(few_steps(), "base", "perceptual", teacher, run, lpips=eye)
+    was = load_student(student)[0]
+    above, last = parted(load_student(first)[0])
+    assert above.keys() == last.keys() == was.keys()
+    assert all(torch.equal(above[name], was[name]) for name in was)
+    assert any(not torch.equal(last[name], was[name]) for name in was)
+    # Half of what that one's last step had is kept, and not of the steps above.
+    run = replace(quick(tmp_path / "b"), init=first)
+    whole = parted(load_student(
+        distil_stage(few_steps(), "base", "perceptual", teacher, run, lpips=eye)
+    )[0])  # fmt: skip
+    run = replace(run, out=tmp_path / "c", keep=0.5)
+    half = parted(load_student(
+        distil_stage(few_steps(), "base", "perceptual", teacher, run, lpips=eye)
+    )[0])  # fmt: skip
+    for name in was:
+        assert torch.equal(whole[0][name], was[name])
+        torch.testing.assert_close(half[1][name], (last[name] + whole[1][name]) / 2)
+    # A student that is taught as a whole has no last step of its own.
+    run = replace(quick(tmp_path / "d"), init=first)
+    as_one = distil_stage(few_steps(), "base", "matching", teacher, run)
+    assert not parted(load_student(as_one)[0])[1]
+
+
+def test_what_is_shown_of_a_run_is_what_will_run(
+    teacher: Path, student: Path, eye: Path, tmp_path: Path
+) -> None:
+    shown: list[Tensor] = []
+    levels = torch.tensor([0.9, 0.01])  # above the last level, and below it
+
+    def ask(network: SpaceTimeDenoiser) -> Tensor:
+        states, mask = TextCache(build_text_encoder("minilm", 48))(["a ball", "a ball"])
+        sample = torch.randn(2, 2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            return network(sample, levels, text=states, text_mask=mask)
+
+    spec = few_steps(training_steps=20, adam_lr=1e-2)
+    run = replace(quick(tmp_path), init=student, sheet_every=20)
+    after = distil_stage(
+        spec, "base", "perceptual", teacher, run, lpips=eye,
+        sheet=lambda network, step: shown.append(ask(network)),
+    )  # fmt: skip
+    rule = make_stage(spec.stage("base"))
+    network = load_network(teacher, rule, 384)
+    plain = ask(network)
+    about = rule.spec.student
+    assert about is not None
+    merge_student(network, after, about)
+    torch.testing.assert_close(ask(network), shown[0], atol=1e-4, rtol=1e-3)
+    before = load_network(teacher, rule, 384)
+    merge_student(before, student, about)
+    above, last = (ask(network) - ask(before)).abs().amax((1, 2, 3, 4))
+    assert above < 1e-6 < 1e-3 < last
+    assert not torch.allclose(plain, ask(before))
 
 
 def test_a_resumed_run_ends_with_the_same_student(

@@ -85,7 +85,10 @@ def assemble_cascade(
         built[stage.name] = network.to(dtype)
         if stage.name in students:
             # On a copy: it only has to fit.
-            changes[stage.name] = merge_student(copy.deepcopy(network), students[stage.name])
+            assert stage.student is not None
+            changes[stage.name] = merge_student(
+                copy.deepcopy(network), students[stage.name], stage.student
+            )
     pipeline = VidCascadePipeline(encoder, spec, built)
     if reader is not None:
         if not reader.is_dir():

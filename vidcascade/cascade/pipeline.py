@@ -142,8 +142,9 @@ class VidCascadePipeline(DiffusionPipeline):
             for stage in spec.stages
         }
         for stage in spec.stages:
-            if stage.distilled:
-                merge_student(networks[stage.name], places[stage.name] / STUDENT_FILE)
+            if stage.distilled and stage.student is not None:
+                file = places[stage.name] / STUDENT_FILE
+                merge_student(networks[stage.name], file, stage.student)
         pipeline = cls(encoder, spec, networks)
         pipeline.weight_hashes = hashes
         pipeline.reader = load_reader(folder, spec.text.encoder)

@@ -1,5 +1,8 @@
 """Students of a cascade's stages: low-rank changes of their networks that need few steps.
 
+A student may have a change of its own for its last step, which draws the detail and should not move
+what the steps above it settle.
+
 They lie beside the weights that they change, as ``<stage>/student.safetensors``, and know those
 weights by their fingerprint.
 """
@@ -16,11 +19,13 @@ from torch import Tensor
 
 from vidcascade.cascade.recipe import StudentSpec
 from vidcascade.cascade.spec import CascadeSpec, GuidanceSpec, StageSpec
+from vidcascade.diffusion.distillation import student_levels
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.nn.low_rank import fingerprint, merge_low_rank
 
 STUDENT_FILE = "student.safetensors"
+_LAST = "last."  # begins the names of the last step's own changes
 _MOST, _LARGEST = 100_000, 2**31  # tensors, and numbers in all
 _TEACHER = "teacher"  # the key of the metadata that holds the fingerprint
 
@@ -77,7 +82,7 @@ def _map(
 
 def save_student(path: Path, state: Mapping[str, Tensor], teacher: str) -> None:
     """Write a student's changes; ``teacher`` is the fingerprint of the weights that they change."""
-    whole = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
+    whole = {name: tensor.cpu().contiguous().clone() for name, tensor in state.items()}
     save_file(whole, path, metadata={_TEACHER: teacher})
 
 
@@ -105,8 +110,32 @@ def load_student(path: Path) -> tuple[dict[str, Tensor], str]:
         ) from error
 
 
-def merge_student(network: SpaceTimeDenoiser, path: Path) -> dict[str, Tensor]:
+def joined(state: Mapping[str, Tensor], last: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Changes for the steps above the last and for the last, in one student."""
+    return dict(state) | {f"{_LAST}{name}": tensor for name, tensor in last.items()}
+
+
+def parted(student: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """A student's changes, and those of its last step; none if that is as the others."""
+    last = {k.removeprefix(_LAST): v for k, v in student.items() if k.startswith(_LAST)}
+    return {k: v for k, v in student.items() if not k.startswith(_LAST)}, last
+
+
+def last_level(about: StudentSpec) -> float:
+    """Up to where a network for the last step predicts: σ between the last two that are visited."""
+    lowest = student_levels(about.steps, about.shift)[-3:-1]
+    return sum(lowest) / len(lowest)
+
+
+def merge_student(
+    network: SpaceTimeDenoiser, path: Path, about: StudentSpec
+) -> dict[str, Tensor]:  # fmt: skip
     """Turn a teacher's network into its student, in place; returns the changes.
+
+    Args:
+        network: the teacher's.
+        path: of the student's file.
+        about: the student, as the spec has it.
 
     Raises:
         UsageError: there is no such file.
@@ -118,8 +147,11 @@ def merge_student(network: SpaceTimeDenoiser, path: Path) -> dict[str, Tensor]:
             f"{path} is the student of other weights than these: distil it again from these, or "
             "run them without it (--teacher)."
         )
+    changes, last = parted(state)
     try:
-        merge_low_rank(network, state)
+        if last:
+            merge_low_rank(network.split(last_level(about)), last)
+        merge_low_rank(network, changes)
     except (ValueError, RuntimeError) as error:
         raise VidCascadeError(
             f"{path} does not fit the network ({error}): get it again."

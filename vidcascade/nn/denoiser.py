@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, ClassVar, cast
 
@@ -106,6 +107,8 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         coordinates: tell every level where in the picture a pixel is, and let the embedding draw a
             coarse layout. A stage that composes pictures needs it; one that works on crops must not
             have it.
+        final_below: σ up to which a twin of this network, with weights of its own, predicts in its
+            place (an expert for the last steps, as in eDiff-I, Balaji et al. 2022); 0 for none.
     """
 
     _supports_gradient_checkpointing = False
@@ -127,6 +130,7 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         frame_times: bool = False,
         coordinates: bool = False,
         text_attention: str = "cross",
+        final_below: float = 0.0,
     ) -> None:
         super().__init__()
         if text_attention not in ("cross", "context", "none"):
@@ -190,6 +194,17 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
             self.places = nn.ModuleList(Coordinates(channels[level]) for level in order)
         self.head_norm = PixelNorm(channels[0])
         self.head = MatrixConv2d(channels[0], out_channels * patch**2, gain=0.0)
+        self.final: SpaceTimeDenoiser | None = None
+        if final_below > 0.0:
+            alike = {k: v for k, v in self.config.items() if not k.startswith("_")}
+            self.final = SpaceTimeDenoiser(**(alike | {"final_below": 0.0}))
+
+    def split(self, below: float) -> SpaceTimeDenoiser:
+        """Have a twin, a copy as yet, predict at σ up to ``below``; returns the twin."""
+        self.final = None
+        self.final = copy.deepcopy(self)
+        self.register_to_config(final_below=below)
+        return self.final
 
     def forward(
         self,
@@ -214,6 +229,37 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         Returns:
             (B, T, out_channels, H, W), in the sample's dtype.
         """
+        if self.final is not None:
+            given = (sample, sigma, cond, augmentation, text, text_mask, positions)
+            return self._by_noise(self.final, given)
+        return self._predict(sample, sigma, cond, augmentation, text, text_mask, positions)
+
+    def _by_noise(self, final: SpaceTimeDenoiser, given: tuple[Any, ...]) -> Tensor:
+        """Each sample by the network that is for its σ."""
+        sample, sigma = given[:2]
+        low = sigma <= self.config.final_below
+        if low.all():
+            return final._predict(*given)
+        if not low.any():
+            return self._predict(*given)
+        shape = list(sample.shape)
+        shape[2] = self.config.out_channels
+        out = sample.new_empty(shape)
+        for rows, network in ((low, final), (~low, self)):
+            part: list[Any] = [None if each is None else each[rows] for each in given]
+            out[rows] = network._predict(*part)
+        return out
+
+    def _predict(
+        self,
+        sample: Tensor,
+        sigma: Tensor,
+        cond: Tensor | None,
+        augmentation: Tensor | None,
+        text: Tensor | None,
+        text_mask: Tensor | None,
+        positions: Tensor | None,
+    ) -> Tensor:
         batch, frames = sample.shape[:2]
         if positions is None:
             positions = torch.arange(frames, device=sample.device).expand(batch, frames)

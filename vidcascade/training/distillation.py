@@ -17,7 +17,14 @@ from torch import Tensor, nn
 
 from vidcascade.cascade.recipe import StudentSpec
 from vidcascade.cascade.spec import CascadeSpec, StageSpec
-from vidcascade.cascade.students import STUDENT_FILE, load_student, save_student
+from vidcascade.cascade.students import (
+    STUDENT_FILE,
+    joined,
+    last_level,
+    load_student,
+    parted,
+    save_student,
+)
 from vidcascade.cascade.weights import load_network
 from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
@@ -59,7 +66,8 @@ def distil_stage(
         method: ``consistency``, ``matching`` or ``perceptual``.
         teacher: folder of the stage's network.
         settings: of the run; ``init`` is a student's file to start from, and ``keep`` the share of
-            that student in the result.
+            that student in the result. The perceptual method leaves that student's steps as they
+            are, but for the last.
         report, sheet, source: as for :func:`~vidcascade.training.trainer.train_stage`.
         lpips: file of LPIPS weights, for the method that needs them.
 
@@ -112,7 +120,9 @@ class _Distillation(StageRun):
         teacher: Path, settings: RunSettings, source: ClipSource | None, eye: LPIPS | None,
     ) -> None:  # fmt: skip
         self.method, self.folder, self.eye = method, teacher, eye
+        # What learning starts from, and the steps above the last where that is taught alone.
         self.first: dict[str, Tensor] = {}
+        self.above: dict[str, Tensor] = {}
         # The student's recipe, where the trainer looks for one.
         taught = stage.model_copy(update={"training": student.training})
         stages = tuple(taught if s is stage else s for s in spec.stages)
@@ -159,6 +169,7 @@ class _Distillation(StageRun):
             teaching = self.method(self.rule, network, self.text, self.eye)
         except ValueError as error:
             raise UsageError(f"stages.{self.rule.spec.name}.student: {error}.") from None
+        last: dict[str, Tensor] = {}
         if self.settings.init is not None:
             state, teacher = load_student(self.settings.init)
             if teacher != self.fingerprint:
@@ -166,15 +177,24 @@ class _Distillation(StageRun):
                     f"{self.settings.init} is the student of other weights than {self.folder}: "
                     "start without it."
                 )
+            self.above, last = parted(state)
+            self.first = self.above
             try:
-                set_low_rank(teaching.student, state)
+                set_low_rank(teaching.student, self.above)
             except ValueError as error:
                 raise UsageError(
                     f"{self.settings.init} does not fit the student that the spec describes "
                     f"({error}): start without it, or change the spec."
                 ) from None
-            self.first = state
-        teaching.begin()
+        try:
+            teaching.begin(last)
+        except ValueError as error:
+            raise UsageError(
+                f"The last step's changes in {self.settings.init} do not fit the student that the "
+                f"spec describes ({error}): start without it, or change the spec."
+            ) from None
+        if teaching.LAST_ALONE:
+            self.first = last or self.above
         return teaching
 
     def denoisers(self) -> list[SpaceTimeDenoiser]:
@@ -192,13 +212,21 @@ class _Distillation(StageRun):
 
     def averaged(self) -> SpaceTimeDenoiser:
         """The student with the moving average of its changes, for the sheets."""
-        twin = copy.deepcopy(self.teaching.student)
-        set_low_rank(twin, self._averages())
-        return twin.eval()
+        learnt = copy.deepcopy(self.teaching.student)
+        set_low_rank(learnt, self._averages())
+        if not self.teaching.LAST_ALONE:
+            return learnt.eval()
+        whole = copy.deepcopy(self.teaching.student)
+        set_low_rank(whole, self.above)
+        whole.split(last_level(self.teaching.about))
+        whole.final = learnt
+        return whole.eval()
 
     def write(self, path: Path) -> None:
         """See :meth:`StageRun.write`."""
-        save_student(path, self._averages(), self.fingerprint)
+        learnt = self._averages()
+        student = joined(self.above, learnt) if self.teaching.LAST_ALONE else learnt
+        save_student(path, student, self.fingerprint)
 
     def _averages(self) -> dict[str, Tensor]:
         state = averaged_changes(self.teaching.student, self.ema, self.trained)

@@ -188,7 +188,10 @@ class _Tuning(StageRun):
         """
         assert self.settings.init is not None
         file = self.settings.init / STUDENT_FILE
-        return merge_student(copy.deepcopy(network), file) if file.is_file() else None
+        about = self.rule.spec.student
+        if about is None or not file.is_file():
+            return None
+        return merge_student(copy.deepcopy(network), file, about)
 
     def learnt(self) -> SpaceTimeDenoiser:
         """See :meth:`StageRun.learnt`."""

@@ -116,8 +116,9 @@ class Regenerator:
         about = before.spec.student
         distilled = about is not None and about.steps > 1 and student.is_file()
         if distilled:
+            assert about is not None
             try:
-                merge_student(network, student)
+                merge_student(network, student, about)
             except VidCascadeError as error:
                 raise type(error)(
                     f"The student in {folders[-1]} does not fit the network beside it or the spec: "

@@ -8,7 +8,9 @@ teacher's network.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -41,11 +43,14 @@ class Teaching(nn.Module):
         eye: tells pictures apart, for a way of teaching that needs it.
 
     Attributes:
+        LAST_ALONE: whether the last step is taught changes of its own, and the others stay.
         frozen: networks that are asked and not trained, the teacher first.
 
     Raises:
         ValueError: a student that cannot be taught that way.
     """
+
+    LAST_ALONE: ClassVar[bool] = False
 
     def __init__(
         self, rule: Stage, teacher: SpaceTimeDenoiser, text: TextCache, eye: LPIPS | None = None
@@ -77,8 +82,13 @@ class Teaching(nn.Module):
         for module in (*self.frozen, *self.eyes):
             module.to(device)
 
-    def begin(self) -> None:
-        """Called once, when the student is what the run starts from."""
+    def begin(self, last: Mapping[str, Tensor]) -> None:
+        """Called once, when the student is what the run starts from.
+
+        Args:
+            last: changes of its own that its last step has, if any. A student that is taught as a
+                whole begins without them.
+        """
 
     def read(self, captions: list[str], like: Tensor) -> tuple[Tensor, Tensor]:
         """Captions → token states and mask on the device of ``like``."""
