@@ -286,7 +286,9 @@ class Plan:
             command = ["distil", "base", "--spec", self.args.spec, "--weights", str(self.apart)]
             minutes = self.budgets["distil"] * share
             command += ["--method", method, "--out", str(out), *self._pace(), *self.clips]
-            command += ["--budget-minutes", str(minutes), *self._compiled(method, minutes)]
+            command += ["--budget-minutes", str(minutes)]
+            if method != "perceptual":  # whose ways take other numbers of clips at every step
+                command += self._compiled(method, minutes)
             if student is not None:
                 command += ["--init", str(student), *recipes.GOING_ON[method]]
             if method == "perceptual":

@@ -25,7 +25,7 @@ from benchmarks.cards import template, write_card  # noqa: E402
 from benchmarks.report import markdown_table  # noqa: E402
 from vidcascade.cascade.reading import READER  # noqa: E402
 from vidcascade.cascade.spec import CascadeSpec  # noqa: E402
-from vidcascade.cascade.students import STUDENT_FILE  # noqa: E402
+from vidcascade.cascade.students import STUDENT_FILE, load_student, parted  # noqa: E402
 from vidcascade.cascade.weights import verify_checksums  # noqa: E402
 from vidcascade.errors import UsageError  # noqa: E402
 
@@ -96,12 +96,13 @@ def render(weights: Path, results: Path) -> str:
         return result(name) if (results / f"{name}.json").is_file() else None
 
     spec = CascadeSpec.load(weights / "spec.yaml")
-    parameters = {}
+    parameters, own_last = {}, False
     for stage in spec.stages:
         folder = weights / stage.name
         parameters[stage.name] = _parameters(folder / "diffusion_pytorch_model.safetensors")
         if stage.student is not None:
             parameters[f"{stage.name} student"] = _parameters(folder / STUDENT_FILE)
+            own_last = bool(parted(load_student(folder / STUDENT_FILE)[0])[1])
     reader = weights / READER / "diffusion_pytorch_model.safetensors"
     if reader.is_file():
         parameters["reader"] = _parameters(reader)
@@ -112,6 +113,7 @@ def render(weights: Path, results: Path) -> str:
         optional=optional,
         spec=spec,
         parameters=parameters,
+        own_last=own_last,
     )
 
 
