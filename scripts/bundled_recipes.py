@@ -32,7 +32,7 @@ OWN_KEEP = "0.5"
 # third needs LPIPS weights.
 DISTILLING = {"consistency": 0.35, "matching": 0.3, "perceptual": 0.35}
 # At lower rates, with some of the former kept: after matching a quarter, which has no grid in flat
-# areas, and after perceptual three tenths of the last step's, for the same reason.
+# areas, and after perceptual three tenths of what the last step was, for the same reason.
 GOING_ON = {
     "matching": ("--set", "adam_lr=5.0e-4", "--keep", "0.25"),
     "perceptual": ("--set", "adam_lr=7.0e-4", "--keep", "0.3"),

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bundled_recipes as recipes  # noqa: E402
 
 # Of the phases: a folder that was begun in another is not gone on with.
-ORDER = 3
+ORDER = 4
 STUDENT = "student.safetensors"
 
 
@@ -287,7 +287,8 @@ class Plan:
             minutes = self.budgets["distil"] * share
             command += ["--method", method, "--out", str(out), *self._pace(), *self.clips]
             command += ["--budget-minutes", str(minutes)]
-            if method != "perceptual":  # whose ways take other numbers of clips at every step
+            # Perceptual asks for other numbers of clips at every step, and each would be compiled.
+            if method != "perceptual":
                 command += self._compiled(method, minutes)
             if student is not None:
                 command += ["--init", str(student), *recipes.GOING_ON[method]]

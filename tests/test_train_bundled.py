@@ -184,6 +184,7 @@ def test_a_student_is_taught_by_eye_where_lpips_weights_are_named(
     last = runs["perceptual"]
     assert last[last.index("--lpips") + 1] == str(eye)
     assert last[last.index("--init") + 1].endswith("matching/base/student.safetensors")
+    assert last[last.index("--keep") + 1] == "0.3"
     assert "--compile" not in last  # it would be compiled for every number of clips
     assert "--compile" in runs["matching"]
 

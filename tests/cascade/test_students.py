@@ -12,17 +12,21 @@ from safetensors.torch import save_file
 
 from vidcascade.cascade.assembling import assemble_cascade
 from vidcascade.cascade.pipeline import VidCascadePipeline
+from vidcascade.cascade.recipe import StudentSpec
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.students import (
     STUDENT_FILE,
     joined,
+    last_level,
     load_student,
     save_student,
     with_students,
     with_students_fused,
     without_students,
 )
+from vidcascade.cascade.weights import load_network
+from vidcascade.diffusion.distillation import student_levels
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.low_rank import add_low_rank, fingerprint, low_rank_state
 
@@ -106,8 +110,18 @@ def test_a_last_step_of_its_own_is_run_and_saved(cascade: Path, tmp_path: Path) 
         pipeline.save_pretrained(tmp_path / f"fused {name}")
         fused = VidCascadePipeline.from_pretrained(tmp_path / f"fused {name}")
         np.testing.assert_allclose(frames(fused), frames(pipeline), atol=1e-5)
+    fused_base = tmp_path / "fused two" / "base"
+    with pytest.raises(VidCascadeError, match="which only runs"):
+        load_network(fused_base, make_stage(spec.stage("base")), 384)
     torch.testing.assert_close(made["one"][0], made["two"][0])
     assert not torch.allclose(made["one"][1], made["two"][1], atol=1e-3)
+
+
+def test_up_to_where_a_last_step_predicts() -> None:
+    for steps in (1, 2, 4):
+        levels = student_levels(steps, 5.0)
+        below = last_level(StudentSpec(steps=steps, shift=5.0))
+        assert [level for level in levels[:-1] if level <= below] == [levels[-2]]
 
 
 def test_a_teacher_that_is_saved_has_no_student_to_look_for(cascade: Path, tmp_path: Path) -> None:
@@ -154,6 +168,8 @@ def damaged(cascade: Path, folder: Path, how: str) -> Path:
         save_file(state, file)
     elif how == "other":
         save_student(file, state, "0" * 64)
+    elif how == "last":
+        save_student(file, joined(state, {k: v[:1] for k, v in state.items()}), mark)
     else:
         save_student(file, {k: v[:1] for k, v in state.items()}, mark)
     return folder
@@ -168,6 +184,7 @@ def damaged(cascade: Path, folder: Path, how: str) -> Path:
         ("anonymous", "damaged, or no student"),
         ("other", "student of other weights"),
         ("shape", "does not fit"),
+        ("last", "does not fit"),
     ],
 )
 def test_students_that_are_not_theirs_are_refused(

@@ -19,7 +19,7 @@ from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.reading import READER
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
-from vidcascade.cascade.students import STUDENT_FILE, load_student, save_student
+from vidcascade.cascade.students import STUDENT_FILE, joined, load_student, save_student
 from vidcascade.cascade.weights import bundled_weights, load_network
 from vidcascade.data.known import check_prompt
 from vidcascade.errors import UsageError
@@ -236,6 +236,7 @@ def test_a_student_goes_with_the_weights_that_it_changes(
     mark = fingerprint(network)
     add_low_rank(network, 4)
     state = {k: 0.2 * torch.randn(v.shape) for k, v in low_rank_state(network).items()}
+    state = joined(state, {k: -v for k, v in state.items()})  # its last step has its own
     save_student(tmp_path / STUDENT_FILE, state, mark)
     student = {"base": tmp_path / STUDENT_FILE}
     assemble_cascade(spec, {"base": old / "base"}, tmp_path / "fast", students=student)
@@ -249,7 +250,16 @@ def test_a_student_goes_with_the_weights_that_it_changes(
         kept, teacher = load_student(out / "base" / STUDENT_FILE)
         assert all(kept[key].equal(value.bfloat16()) for key, value in state.items())
         assert (teacher == mark) == (stage == "refiner")
-        assert VidCascadePipeline.from_pretrained(out).spec.stage("base").distilled
+        pipeline = VidCascadePipeline.from_pretrained(out)
+        assert pipeline.spec.stage("base").distilled
+        assert pipeline.base.final is not None
+    # Saved, that student is a network of its own, which is not trained on.
+    pipeline.save_pretrained(tmp_path / "fused")
+    code, _, err = command(
+        "finetune", few, "--weights", tmp_path / "fused", "--out", tmp_path / "no", *QUICK
+    )
+    assert code == 1
+    assert "a student with a last step of its own, which only runs" in err
 
 
 def test_errors_are_sentences(command: Command, old: Path, few: Path, tmp_path: Path) -> None:

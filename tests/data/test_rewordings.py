@@ -68,6 +68,12 @@ def test_a_foreign_part_stays_and_the_rest_does_not() -> None:
     assert len(found) > 20
     assert all("hot dog stand" in text for text in found)
     assert reword(caption, np.random.default_rng(0)) == caption
+    # Of two such words it is the last, and none is made up.
+    caption = "below the waves, a wave bouncing"
+    found = {reword(caption, np.random.default_rng(seed), "wave") for seed in range(50)}
+    assert len(found) > 10
+    assert all(" wave" in text for text in found)
+    assert reword("a red ball bouncing", np.random.default_rng(0), "wave") == "a red ball bouncing"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tests.training.conftest import tiny
 from vidcascade.cascade.recipe import StudentSpec
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
-from vidcascade.cascade.students import STUDENT_FILE, save_student
+from vidcascade.cascade.students import STUDENT_FILE, joined, save_student
 from vidcascade.diffusion.distillation import student_levels
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.low_rank import add_low_rank, fingerprint, low_rank_state
@@ -187,14 +187,22 @@ def test_a_student_that_lies_there_makes_clips_over(tmp_path: Path) -> None:
     batch = collate([data[k] for k in range(16)])
     assert batch.previous is not None
     places = over._previous_positions(batch.positions)
-    draws = Draws.of(0, range(16))
-    over.regenerate(batch.previous, batch.captions, places, draws)
+    alone = over.regenerate(batch.previous, batch.captions, places, Draws.of(0, range(16)))
     first, second = seen
     allowed = torch.tensor(student_levels(4, 5.0)[2:4])
     assert {round(float(s), 4) for s in first} == {round(float(s), 4) for s in allowed}
     # Those that began one level higher, and they alone, go on to the last.
     assert len(second) == (first > allowed[1] + 1e-4).sum()
     assert torch.allclose(second, allowed[1])
+    # A last step of its own is used there, also where it stands beside others in a batch.
+    state = low_rank_state(learnt)
+    other = {k: -v if k.endswith(".up") else v for k, v in state.items()}
+    for last, same_clips in ((state, True), (other, False)):
+        save_student(tmp_path / STUDENT_FILE, joined(state, last), fingerprint(network))
+        parted = Regenerator.open(spec, "bridge", *where)
+        draws = Draws.of(0, range(16))
+        clips = parted.regenerate(batch.previous, batch.captions, places, draws)
+        assert torch.allclose(clips, alone, atol=1e-4) == same_clips
     # Of a student of one step, which begins at noise, the teacher runs.
     assert Regenerator.open(with_student(1), "bridge", *where).levels is None
 

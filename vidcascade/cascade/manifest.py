@@ -116,7 +116,7 @@ class Manifest:
             stop_after=str(data["stop_after"]),
             arithmetic={str(k): str(v) for k, v in data["arithmetic"].items()},
             versions={str(k): str(v) for k, v in data["versions"].items()},
-            asked=str(data.get("asked", "")),
+            asked=str(data.get("asked") or ""),
         )
 
 

@@ -138,11 +138,14 @@ class VidCascadePipeline(DiffusionPipeline):
         encoder = build_text_encoder(spec.text.encoder, spec.text.max_tokens)
         places = weights.stage_folders(folder, spec.stages)
         networks = {
-            stage.name: weights.load_network(places[stage.name], make_stage(stage), encoder.width)
+            stage.name: weights.load_network(
+                places[stage.name], make_stage(stage), encoder.width, running=True
+            )
             for stage in spec.stages
         }
         for stage in spec.stages:
-            if stage.distilled and stage.student is not None:
+            if stage.distilled:
+                assert stage.student is not None
                 file = places[stage.name] / STUDENT_FILE
                 merge_student(networks[stage.name], file, stage.student)
         pipeline = cls(encoder, spec, networks)
@@ -224,8 +227,8 @@ class VidCascadePipeline(DiffusionPipeline):
                 the same clip, alone or in a batch.
             keys: instead of generators, what they gave in an earlier run (see the manifest).
             num_inference_steps, guidance_scale, noise_augmentation: a number for every stage that
-                has the setting (guidance: every stage that is guided), or numbers by stage name;
-                None keeps the spec's. Noise augmentation is σ of a VP mix, in [0, 1).
+                has the setting (guidance: bases, and others that the spec guides), or numbers by
+                stage name; None keeps the spec's. Noise augmentation is σ of a VP mix, in [0, 1).
             smoothing: strength of the refiner's temporal smoothing, in [0, 1].
             start_from: go on after this stage's result, with its prompts and keys.
             stop_after: name of the last stage to run.

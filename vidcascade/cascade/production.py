@@ -126,6 +126,11 @@ def produce(
         VidCascadeError: writing failed; nothing half-written is left.
     """
     count = request.count
+    if len(request.asked) not in (0, len(request.prompts)):
+        raise UsageError(
+            f"There are {len(request.prompts)} prompts, and {len(request.asked)} texts that they "
+            "are readings of: give one for each, or none."
+        )
     if request.fps is not None:
         as_fps(request.fps)
     spec = with_settings(pipeline.spec, Settings(steps=request.steps))
@@ -260,9 +265,9 @@ def _manifests(
             last.stage,
             arithmetic,
             versions(),
-            written,
+            asked=read,
         )
-        for prompt, negative, seed, key, written in zip(
+        for prompt, negative, seed, key, read in zip(
             last.prompts, last.negative_prompts, seeds, last.keys, asked, strict=True
         )
     ]

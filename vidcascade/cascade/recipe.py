@@ -66,7 +66,7 @@ class Recipe(BaseModel):
 class StudentSpec(BaseModel):
     """A student that makes what its stage makes, in few steps and without guidance.
 
-    It is stored as a low-rank change of the stage's network. ``parts`` are the steps that its
+    It is stored as low-rank changes of the stage's network. ``parts`` are the steps that its
     teacher takes for each of its own.
     """
 

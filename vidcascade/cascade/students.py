@@ -1,10 +1,8 @@
 """Students of a cascade's stages: low-rank changes of their networks that need few steps.
 
-A student may have a change of its own for its last step, which draws the detail and should not move
-what the steps above it settle.
-
 They lie beside the weights that they change, as ``<stage>/student.safetensors``, and know those
-weights by their fingerprint.
+weights by their fingerprint. One may have changes of its own for its last step, which draws the
+detail and should not move what the steps above it settle.
 """
 
 from __future__ import annotations
@@ -82,6 +80,7 @@ def _map(
 
 def save_student(path: Path, state: Mapping[str, Tensor], teacher: str) -> None:
     """Write a student's changes; ``teacher`` is the fingerprint of the weights that they change."""
+    # Clones: a last step may share tensors with the others, which safetensors would refuse.
     whole = {name: tensor.cpu().contiguous().clone() for name, tensor in state.items()}
     save_file(whole, path, metadata={_TEACHER: teacher})
 
@@ -122,14 +121,16 @@ def parted(student: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, 
 
 
 def last_level(about: StudentSpec) -> float:
-    """Up to where a network for the last step predicts: σ between the last two that are visited."""
+    """Up to where a network for the last step predicts: σ between the last two that are visited.
+
+    It is of the number of steps that the student was taught: run in fewer it may not be reached,
+    and in more it is used for several. A student of one step is all last step.
+    """
     lowest = student_levels(about.steps, about.shift)[-3:-1]
     return sum(lowest) / len(lowest)
 
 
-def merge_student(
-    network: SpaceTimeDenoiser, path: Path, about: StudentSpec
-) -> dict[str, Tensor]:  # fmt: skip
+def merge_student(network: SpaceTimeDenoiser, path: Path, about: StudentSpec) -> dict[str, Tensor]:
     """Turn a teacher's network into its student, in place; returns the changes.
 
     Args:

@@ -77,13 +77,27 @@ def resolve_weights(
         ) from error
 
 
-def load_network(folder: Path, stage: Stage, text_width: int | None) -> SpaceTimeDenoiser:
+def load_network(
+    folder: Path, stage: Stage, text_width: int | None, running: bool = False
+) -> SpaceTimeDenoiser:
     """The network of one stage, in float32 and evaluation mode.
+
+    Args:
+        folder: that holds it.
+        stage: whose network it is.
+        text_width: of the text encoder's states.
+        running: it will only run, so it may be a student that became the network with a last step
+            of its own, of which nothing could be taught or assembled.
 
     Raises:
         VidCascadeError: files that are missing, truncated, tampered with or of another network.
     """
     network = load_model(SpaceTimeDenoiser, folder)
+    if network.final is not None and not running:
+        raise VidCascadeError(
+            f"The weights in {folder} are a student with a last step of its own, which only runs: "
+            "take those that it was distilled from."
+        )
     _check_config(network, stage, text_width, folder)
     return network
 
@@ -95,7 +109,7 @@ def _check_config(
         wanted = stage.build_network(text_width).config
     for key, value in wanted.items():
         found = network.config.get(key)
-        if key == "final_below":  # of a student that became the network
+        if key == "final_below":  # no part of a spec
             continue
         if not key.startswith("_") and _plain(found) != _plain(value):
             raise VidCascadeError(

@@ -30,9 +30,9 @@ def distil(
     spec: Annotated[
         str | None, typer.Option(help="Spec that describes the student [the weights' own].")
     ] = None,
-    method: Annotated[str, typer.Option(help="consistency, matching or perceptual.")] = (
-        "consistency"
-    ),
+    method: Annotated[
+        str, typer.Option(help="consistency, matching, or perceptual (the last step alone).")
+    ] = ("consistency"),
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/distil"),
     data: Data = None,
     data_share: DataShare = 1.0,

@@ -127,8 +127,8 @@ def generate(
     if not as_written:
         read = _read(pipeline, asked)
         if read != asked:
-            written = ["" if a == r else a for a, r in zip(asked, read, strict=True)]
-            request, asked = replace(request, prompts=read, asked=written), read
+            reworded = [a if a != r else "" for a, r in zip(asked, read, strict=True)]
+            request, asked = replace(request, prompts=read, asked=reworded), read
     _warn(pipeline, asked, expected, dtype)
     _warn_of_students(running, negative_prompt or [])
     loaded = time.time()

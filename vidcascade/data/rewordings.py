@@ -241,7 +241,7 @@ _BACKGROUNDS: dict[str, str] = {
     "with nothing behind it but grey, on a grey wall, before plain grey, in an empty grey room",
     "white": "on white, in front of a white wall, against white, on a blank page",
 }
-# What no sticker shows, and people ask for all the same.
+# What people ask for that a world may not have; a reader of one that has it leaves it out.
 _FOREIGN = (
     "woman, man, girl, boy, child, baby, couple, family, crowd, group of friends, old man, young "
     "woman, person, runner, swimmer, singer, drummer, painter, chef, soldier, king, queen, witch, "
@@ -322,8 +322,13 @@ def reword(caption: str, rng: np.random.Generator, foreign: str = "") -> str:
     ``foreign`` part of it, which the world could not have said.
     """
     phrases = _phrases()
-    begin = caption.find(foreign)
-    end = begin + len(foreign)
+    begin = end = 0
+    if foreign:
+        # The last of its kind: "below the waves, a wave" is about the latter.
+        found = [*re.finditer(rf"(?<![\w-]){re.escape(foreign)}(?![\w-])", caption)]
+        if not found:
+            return caption
+        begin, end = found[-1].span()
     if phrases.sub("", caption[:begin] + " " + caption[end:]).strip(" ,"):
         return caption
     choices = _choices()

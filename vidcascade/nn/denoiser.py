@@ -199,10 +199,11 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
             alike = {k: v for k, v in self.config.items() if not k.startswith("_")}
             self.final = SpaceTimeDenoiser(**(alike | {"final_below": 0.0}))
 
-    def split(self, below: float) -> SpaceTimeDenoiser:
-        """Have a twin, a copy as yet, predict at σ up to ``below``; returns the twin."""
+    def split(self, below: float, twin: SpaceTimeDenoiser | None = None) -> SpaceTimeDenoiser:
+        """Have a twin, or else a copy, predict at σ up to ``below``; returns it."""
         self.final = None
-        self.final = copy.deepcopy(self)
+        self.register_to_config(final_below=0.0)
+        self.final = copy.deepcopy(self) if twin is None else twin
         self.register_to_config(final_below=below)
         return self.final
 

@@ -1,6 +1,6 @@
 """Distilling a stage into a student that needs few steps and no guidance.
 
-The student is a low-rank change of its teacher's network; :mod:`vidcascade.training.teaching` and
+The student is low-rank changes of its teacher's network; :mod:`vidcascade.training.teaching` and
 :mod:`vidcascade.training.perceptual` have the ways to teach it.
 """
 
@@ -134,7 +134,7 @@ class _Distillation(StageRun):
             self._claim()
 
     def _claim(self) -> None:
-        """A run's folder belongs to one teacher and method, and to the student that is held.
+        """A run's folder belongs to one teacher and method, and to the student it goes on from.
 
         Raises:
             UsageError: it holds a run with others.
@@ -143,6 +143,7 @@ class _Distillation(StageRun):
         about = {"teacher": self.fingerprint, "method": self.method.__name__}
         if self.method is Perceptual:
             assert self.settings.init is not None
+            about["last step"] = "alone"  # runs before this one was taught so held the others
             about["from"] = hashlib.sha256(self.settings.init.read_bytes()).hexdigest()
         own = json.dumps(about)
         if not mark.exists():
@@ -218,8 +219,7 @@ class _Distillation(StageRun):
             return learnt.eval()
         whole = copy.deepcopy(self.teaching.student)
         set_low_rank(whole, self.above)
-        whole.split(last_level(self.teaching.about))
-        whole.final = learnt
+        whole.split(last_level(self.teaching.about), learnt)
         return whole.eval()
 
     def write(self, path: Path) -> None:

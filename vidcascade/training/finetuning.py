@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from vidcascade.cascade.assembling import assemble_cascade
 from vidcascade.cascade.reading import READER, load_reader
+from vidcascade.cascade.recipe import StudentSpec
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.students import STUDENT_FILE, merge_student, save_student
 from vidcascade.cascade.weights import resolve_weights, verify_checksums
@@ -188,9 +189,10 @@ class _Tuning(StageRun):
         """
         assert self.settings.init is not None
         file = self.settings.init / STUDENT_FILE
-        about = self.rule.spec.student
-        if about is None or not file.is_file():
+        if not file.is_file():
             return None
+        # On a copy: it only has to fit, however many steps it takes.
+        about = self.rule.spec.student or StudentSpec()
         return merge_student(copy.deepcopy(network), file, about)
 
     def learnt(self) -> SpaceTimeDenoiser:

@@ -28,7 +28,7 @@ from vidcascade.training.objective import TextCache
 from vidcascade.training.seeing import neighbour_steps, seen
 from vidcascade.training.teaching import Teaching
 
-# Of the examples, those whose way to the last level begins two above it, one above it, or there.
+# Shares of examples whose way to the last level begins two above it, one above it, or there.
 WAYS = (0.2, 0.53, 0.27)
 # What counts how much: LPIPS 1, squared errors in v, and absolute errors of steps between
 # neighbours.

@@ -22,8 +22,8 @@ from vidcascade.errors import UsageError
 from vidcascade.nn.reader import PromptReader
 from vidcascade.nn.text import TextEncoder
 
-# Shares of lessons about other stickers than the world's, about what no sticker shows, and about
-# two things: whatever is asked for so, the world has not.
+# Shares of lessons about other stickers than the world's, about people and things of every day, and
+# about two things at once: none of that can be drawn.
 OTHERS, FOREIGNERS, PAIRS = 0.1, 0.14, 0.06
 SMOOTHING = 0.05
 _WARMUP, _RATE, _DECAY = 50, 1e-3, 0.05
@@ -38,7 +38,10 @@ class Lesson:
 
 
 def lesson(world: StickerWorld, number: int, seed: int = 0) -> Lesson:
-    """Lesson ``number``: a caption of the training split, mostly in other words."""
+    """Lesson ``number``: a caption of the training split, mostly in other words.
+
+    In some its subject is something else: another sticker, a person or thing, or two at once.
+    """
     rng = np.random.default_rng((seed, number))
     described = world.describe(int(rng.integers(2**31)), world.training_split)
     caption, labels = described.caption, _labels(described)
@@ -90,13 +93,13 @@ def _others(world: StickerWorld) -> list[str]:
 
 
 def _foreign(world: StickerWorld) -> list[str]:
-    """What is foreign to this world, whatever may be a sticker in others."""
+    """Of what people ask for, that which no sticker of this world is called."""
     own = {word for name in world.config.names("subjects") for word in SUBJECTS[name].words}
     return [word for word in FOREIGN if word not in own]
 
 
 def _about(described: Description, other: str) -> str:
-    """The caption with something else in its subject's place, itself being ``\\g<noun>``."""
+    """The caption with something else in its subject's place, itself written ``\\g<noun>``."""
     name, colour, _ = described.subjects[0]
     words = "|".join(SUBJECTS[name].words if colour is None else SOLIDS[name])
     # The noun that follows an article: stars of a night sky are no star.

@@ -111,7 +111,7 @@ class Regenerator:
             earlier = cls.open(
                 spec, before.spec.name, folders[:-1], 1.0, text, text_width, device
             )  # fmt: skip
-        network = load_network(folders[-1], before, text_width)
+        network = load_network(folders[-1], before, text_width, running=True)
         student = folders[-1] / STUDENT_FILE
         about = before.spec.student
         distilled = about is not None and about.steps > 1 and student.is_file()

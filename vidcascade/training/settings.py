@@ -21,7 +21,8 @@ class RunSettings:
         workers: processes that draw examples.
         init: folder of weights to start from; of a distillation, a student's file.
         keep: share of those weights in the result, in [0, 1): a mean of what was and what was
-            learnt is often better than either (Wortsman et al. 2022).
+            learnt is often better than either (Wortsman et al. 2022). Where a student's last step
+            is taught alone, it is of that step.
         seed: of examples and noise.
         lpips: file of LPIPS weights, for a recipe that gives them a weight.
         previous: folder of the stage before's network, whose re-generations become inputs; with
