@@ -94,6 +94,8 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     """The whole benchmark on a loaded pipeline of base, bridge and refiner."""
     spec = pipeline.spec
     check(spec, args.clips)
+    if any(stage.network.text for stage in spec.stages[1:]):
+        raise UsageError("This benchmark gives bridge and refiner no prompt, and these read one.")
     pipeline.set_progress_bar_config(disable=True)
     began, worked = time.monotonic(), time.process_time()
     _, bridge, refiner = spec.stages

@@ -25,6 +25,8 @@ from tests.benchmarks.loading import load_script
 from vidcascade.cascade.assembling import assemble_cascade
 from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.registry import make_stage
+from vidcascade.cascade.result import StageResult
+from vidcascade.cascade.running import TextStates
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.students import save_student
 from vidcascade.cascade.weights import load_network
@@ -389,6 +391,36 @@ def test_the_gap_between_training_and_use(
     VidCascadePipeline.from_spec(spec, seed=1).save_pretrained(other)
     assert gap.main([*arguments[:2], "--after", str(other), *arguments[4:]]) == 2
     assert "same base" in capsys.readouterr().err
+
+
+def test_stages_that_read_are_told_the_caption(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    plain = CascadeSpec.load(folder / "spec.yaml").model_dump()
+    plain["stages"][1]["network"]["text"] = True
+    reading = tmp_path / "reading"
+    VidCascadePipeline.from_spec(CascadeSpec.from_dict(plain)).save_pretrained(reading)
+    told: list[str] = []
+    encode = VidCascadePipeline._encode
+
+    def listen(self: VidCascadePipeline, result: StageResult, spec: CascadeSpec) -> TextStates:
+        told.extend(result.prompts)
+        return encode(self, result, spec)
+
+    monkeypatch.setattr(VidCascadePipeline, "_encode", listen)
+    arguments = ["--results", str(tmp_path), "--lpips", str(tmp_path / "none.safetensors")]
+    arguments += ["--clips", "2"]
+    assert stages.main([*arguments, "--weights", str(reading)]) == 0
+    captions = json.loads((tmp_path / "stages.json").read_text())["data"]["captions"]
+    assert set(told) == set(captions)
+    told.clear()
+    assert gap.main([*arguments, "--before", str(reading), "--after", str(reading)]) == 0
+    assert len(set(told)) == 2
+    assert "" not in told
+    # This one tells them nothing, and says so.
+    capsys.readouterr()
+    assert cascade_flicker.main([*arguments[:2], *arguments[4:], "--weights", str(reading)]) == 2
+    assert "no prompt" in capsys.readouterr().err
 
 
 def test_paired_differences_say_what_is_better() -> None:
