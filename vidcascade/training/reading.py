@@ -24,7 +24,7 @@ from vidcascade.nn.text import TextEncoder
 
 # Shares of lessons about other stickers than the world's, about people and things of every day, and
 # about two things at once: none of that can be drawn.
-OTHERS, FOREIGNERS, PAIRS = 0.1, 0.14, 0.06
+OTHERS, FOREIGNERS, PAIRS = 0.1, 0.05, 0.03
 SMOOTHING = 0.05
 _WARMUP, _RATE, _DECAY = 50, 1e-3, 0.05
 
