@@ -36,7 +36,7 @@ from benchmarks.stages import check, to_pixels
 from benchmarks.truths import FIRST
 from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
-from vidcascade.cascade.running import key_of, run_stage
+from vidcascade.cascade.running import TextStates, key_of, run_stage
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.stage import resize
 from vidcascade.data.config import WorldConfig
@@ -68,6 +68,7 @@ class Case:
     """One clip: its inputs at the base's size (1, T, 3, h, w) by kind, and the truth."""
 
     number: int
+    caption: str
     inputs: Mapping[str, Tensor]
     truth: NDArray[np.uint8]
 
@@ -94,8 +95,6 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     """The whole benchmark on a loaded pipeline of base, bridge and refiner."""
     spec = pipeline.spec
     check(spec, args.clips)
-    if any(stage.network.text for stage in spec.stages[1:]):
-        raise UsageError("This benchmark gives bridge and refiner no prompt, and these read one.")
     pipeline.set_progress_bar_config(disable=True)
     began, worked = time.monotonic(), time.process_time()
     _, bridge, refiner = spec.stages
@@ -105,9 +104,8 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     truths: dict[str, list[float]] = {}
     for case in _cases(pipeline, args.clips, args.cache):
         _add(truths, _measure(case.truth, None, rate))
-        for source, video in case.inputs.items():
-            answer = case.truth if source == TRUE else None
-            for name, found in _one(pipeline, chosen, case.number, video, answer).items():
+        for source in case.inputs:
+            for name, found in _one(pipeline, chosen, case, source).items():
                 _add(values[source].setdefault(name, {}), found)
         spent = time.process_time() - worked
         print(
@@ -147,7 +145,7 @@ def _cases(pipeline: VidCascadePipeline, count: int, cache: Path) -> Iterator[Ca
         clip = world.render(scene, refiner.size, times)
         true = resize(to_video(clip)[:, ::each], base.size, "area")
         sampled = _sample(pipeline, described.caption, number, cache)
-        yield Case(number, {TRUE: true, SAMPLED: sampled}, clip)
+        yield Case(number, described.caption, {TRUE: true, SAMPLED: sampled}, clip)
 
 
 def steady_clips(world: StickerWorld, count: int) -> list[tuple[int, Description]]:
@@ -194,16 +192,17 @@ def _sample(pipeline: VidCascadePipeline, caption: str, number: int, cache: Path
 def _one(
     pipeline: VidCascadePipeline,
     chosen: Sequence[Setting],
-    number: int,
-    video: Tensor,
-    truth: NDArray[np.uint8] | None,
+    case: Case,
+    source: str,
 ) -> dict[str, dict[str, float]]:
     """One clip under all settings: their measures by name."""
-    spec = pipeline.spec
+    spec, video = pipeline.spec, case.inputs[source]
+    truth = case.truth if source == TRUE else None
+    text = TextStates(*(part for said in (case.caption, "") for part in _read(pipeline, said)))
     _, bridge, refiner = spec.stages
     device = pipeline._execution_device
     dtype = working_dtype(spec.dtype, device)
-    keys = [key_of(torch.Generator().manual_seed(number))]
+    keys = [key_of(torch.Generator().manual_seed(case.number))]
     # Every group holds the spec's own setting once, and most leave the bridge alone.
     bridged: dict[str, Tensor] = {}
     known: dict[str, dict[str, float]] = {}
@@ -215,14 +214,19 @@ def _one(
         if both not in known:
             if before not in bridged:
                 bridged[before] = run_stage(
-                    first, getattr(pipeline, bridge.name), keys, video, None, device, dtype
+                    first, getattr(pipeline, bridge.name), keys, video, text, device, dtype
                 )
             out = run_stage(
-                second, getattr(pipeline, refiner.name), keys, bridged[before], None, device, dtype
+                second, getattr(pipeline, refiner.name), keys, bridged[before], text, device, dtype
             )
             known[both] = _measure(to_pixels(out), truth, spec.fps_after(refiner.name))
         found[setting.name] = known[both]
     return found
+
+
+def _read(pipeline: VidCascadePipeline, prompt: str) -> tuple[Tensor, Tensor]:
+    states, mask = pipeline.text_encoder.encode([prompt])
+    return states, mask
 
 
 def _measure(
