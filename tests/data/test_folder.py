@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.training import conftest as training
@@ -171,6 +171,7 @@ def test_a_slow_video_is_sped_up_and_a_short_one_slowed_down(tmp_path: Path) -> 
     assert len(set(levels(short))) == 8
 
 
+@example(count=46, fps=1.5, frames=3, rate=2.0, place=0.5)  # all midway between two frames
 @given(
     count=st.integers(2, 200),
     fps=st.floats(1, 240),

@@ -167,7 +167,8 @@ def frame_numbers(
     if span * pace > length:
         pace = length / span
     start = place * (length - span * pace)
-    wanted = start + pace * np.asarray(times, np.float64)
+    # Moments midway between two frames all fall on the earlier one, however they are rounded.
+    wanted = start + pace * np.asarray(times, np.float64) - 1e-6 * own_interval
     return [int(k) for k in np.searchsorted((shown[1:] + shown[:-1]) / 2, wanted)]
 
 
