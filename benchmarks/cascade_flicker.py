@@ -198,7 +198,8 @@ def _one(
     """One clip under all settings: their measures by name."""
     spec, video = pipeline.spec, case.inputs[source]
     truth = case.truth if source == TRUE else None
-    text = TextStates(*(part for said in (case.caption, "") for part in _read(pipeline, said)))
+    encode = pipeline.text_encoder.encode
+    text = TextStates(*encode([case.caption]), *encode([""]))
     _, bridge, refiner = spec.stages
     device = pipeline._execution_device
     dtype = working_dtype(spec.dtype, device)
@@ -222,11 +223,6 @@ def _one(
             known[both] = _measure(to_pixels(out), truth, spec.fps_after(refiner.name))
         found[setting.name] = known[both]
     return found
-
-
-def _read(pipeline: VidCascadePipeline, prompt: str) -> tuple[Tensor, Tensor]:
-    states, mask = pipeline.text_encoder.encode([prompt])
-    return states, mask
 
 
 def _measure(

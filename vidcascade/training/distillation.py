@@ -179,23 +179,16 @@ class _Distillation(StageRun):
                     "start without it."
                 )
             self.above, last = parted(state)
-            self.first = self.above
-            try:
-                set_low_rank(teaching.student, self.above)
-            except ValueError as error:
-                raise UsageError(
-                    f"{self.settings.init} does not fit the student that the spec describes "
-                    f"({error}): start without it, or change the spec."
-                ) from None
         try:
+            if self.settings.init is not None:
+                set_low_rank(teaching.student, self.above)
             teaching.begin(last)
         except ValueError as error:
             raise UsageError(
-                f"The last step's changes in {self.settings.init} do not fit the student that the "
-                f"spec describes ({error}): start without it, or change the spec."
+                f"{self.settings.init} does not fit the student that the spec describes "
+                f"({error}): start without it, or change the spec."
             ) from None
-        if teaching.LAST_ALONE:
-            self.first = last or self.above
+        self.first = last if last and teaching.LAST_ALONE else self.above
         return teaching
 
     def denoisers(self) -> list[SpaceTimeDenoiser]:

@@ -46,8 +46,7 @@ def lesson(world: StickerWorld, number: int, seed: int = 0) -> Lesson:
     described = world.describe(int(rng.integers(2**31)), world.training_split)
     caption, labels = described.caption, _labels(described)
     share, foreign = rng.random(), ""
-    others = _others(world)
-    if share < OTHERS and others:
+    if share < OTHERS and (others := _others(world)):
         caption = _about(described, _one_of(others, rng))
     elif OTHERS <= share < OTHERS + FOREIGNERS:
         foreign = _one_of(_foreign(world), rng)
