@@ -67,6 +67,30 @@ def test_masked_tokens_do_not_count() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("attention", ["cross", "none"])
+def test_tokens_in_another_order_are_another_prompt(attention: str) -> None:
+    given = inputs()
+    other = given | {"text": given["text"].flip(1)}
+    plain = build(text_attention=attention)
+    torch.testing.assert_close(plain(**given), plain(**other), atol=1e-5, rtol=1e-4)
+    ordered = build(text_attention=attention, text_order=True)
+    assert (ordered(**given) - ordered(**other)).abs().max() > 1e-4
+    # A token's place is told from the start: what follows does not move it.
+    longer = {"text": torch.cat((given["text"], given["text"]), dim=1)}
+    longer["text_mask"] = torch.arange(10).expand(2, 10) < 5
+    torch.testing.assert_close(ordered(**given), ordered(**(given | longer)))
+
+
+@torch.no_grad()
+def test_the_order_of_tokens_can_be_added_to_a_trained_network() -> None:
+    torch.manual_seed(0)
+    shape = {"channels": (16, 32), "depths": (1, 1), "head_dim": 16, "text_width": 8}
+    new = SpaceTimeDenoiser(**shape, text_order=True)
+    assert new.token_places is not None
+    assert not new.token_places(torch.arange(9)).any()
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("attention", ["cross", "context", "none"])
 def test_text_is_attended_to_as_asked(attention: str) -> None:
     net, given = build(text_attention=attention), inputs()

@@ -54,6 +54,7 @@ class NetworkSpec(_Strict):
     head_dim: int = Field(64, ge=8, le=256)
     text: bool = True
     frame_times: bool = Field(False, description="tell each frame its place in the clip")
+    text_order: bool = Field(False, description="tell each token its place in the prompt")
     coordinates: bool = Field(False, description="tell each pixel its place; not for crops")
 
     @model_validator(mode="after")

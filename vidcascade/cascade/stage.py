@@ -112,6 +112,7 @@ class Stage(ABC):
             head_dim=net.head_dim,
             text_width=text_width if net.text else None,
             frame_times=net.frame_times,
+            text_order=net.text_order,
             coordinates=net.coordinates,
         )
 

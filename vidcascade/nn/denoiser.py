@@ -107,6 +107,8 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         coordinates: tell every level where in the picture a pixel is, and let the embedding draw a
             coarse layout. A stage that composes pictures needs it; one that works on crops must not
             have it.
+        text_order: tell each token's place in the prompt. Of two nouns a sentence encoder hardly
+            says which came first, and that is what tells which side each of two subjects is on.
         final_below: σ up to which a twin of this network, with weights of its own, predicts in its
             place (an expert for the last steps, as in eDiff-I, Balaji et al. 2022); 0 for none.
     """
@@ -130,6 +132,7 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         frame_times: bool = False,
         coordinates: bool = False,
         text_attention: str = "cross",
+        text_order: bool = False,
         final_below: float = 0.0,
     ) -> None:
         super().__init__()
@@ -143,6 +146,9 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         self.position_embedding = ScalarEmbedding(embedding, scale=10.0) if frame_times else None
         self.text_pool = nn.Linear(text_width, embedding) if text_width else None
         self.text_norm = nn.LayerNorm(text_width) if text_width else None
+        self.token_places = None
+        if text_width and text_order:
+            self.token_places = ScalarEmbedding(text_width, scale=10.0, zero_init=True)
         # Which tokens count, for each group of features: a plain mean tells "moving left" from
         # "moving right" by a fifth of what its one different token does. Starts as the mean.
         self.text_weights = nn.Linear(text_width, _TEXT_GROUPS) if text_width else None
@@ -271,6 +277,8 @@ class SpaceTimeDenoiser(ModelMixin, ConfigMixin):
         if self.text_pool is not None and self.text_norm is not None and text is not None:
             assert text_mask is not None
             text = self.text_norm(text.to(embedding.dtype))
+            if self.token_places is not None:
+                text = text + self.token_places(torch.arange(text.shape[1], device=text.device))
             meaning = self._meaning(text, text_mask)
             embedding = embedding + meaning
         embedding = embedding.repeat_interleave(frames, 0)
