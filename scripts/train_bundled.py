@@ -98,7 +98,7 @@ class Plan:
             ),
             Phase("base", lambda: self._train("base", "base", base, recipe=self._emphasis())),
             *(Phase(name, partial(self._train, name, name)) for name in self.stages[1:]),
-            *([Phase("reader", self._read)] if self._can_be_read() else []),
+            *([Phase("reader", self._read)] if self.spec.world is not None else []),
             Phase("assemble", self._assemble),
             *([Phase("distil", self._distil)] if "distil" in self.budgets else []),
             *(Phase(name, partial(self._own, stage)) for stage, name in self.owns.items()),
@@ -229,10 +229,6 @@ class Plan:
 
     def _network(self, name: str, stage: str) -> Path:
         return Path(self.out / name / stage / "network")
-
-    def _can_be_read(self) -> bool:
-        world = self.spec.world
-        return world is not None and world.two_subjects == 0 and world.camera == 0
 
     def _read(self) -> None:
         """The reader of prompts, which learns on text alone."""

@@ -130,9 +130,6 @@ def test_other_words_are_read_and_told(command: Run, tiny_cascade: Path, tmp_pat
     shutil.copytree(tiny_cascade, cascade)
     shutil.copytree(bundled_weights() / READER, cascade / READER)
     write_checksums(cascade)
-    data = yaml.safe_load((cascade / "spec.yaml").read_text())
-    data["world"] |= {"two_subjects": 0.0, "camera": 0.0}  # of which a reader knows nothing
-    (cascade / "spec.yaml").write_text(yaml.safe_dump(data))
     ask = ("generate", "--weights", cascade, "--prompt", "a tabby jumps in the garden")
     code, out, err = command(
         *ask, "--prompt", "a cat", "--num", "3", "--json", "--out", tmp_path / "read.mp4"

@@ -81,6 +81,11 @@ def slots_of(world: WorldConfig) -> dict[str, list[str]]:
     }
 
 
+def alone(world: WorldConfig) -> WorldConfig:
+    """The world without pairs and camera moves: what slots can tell."""
+    return world.model_copy(update={"two_subjects": 0.0, "camera": 0.0})
+
+
 def load_reader(cascade: Path, encoder: str) -> PromptReader | None:
     """The reader that lies in a cascade's folder; None if it has none, or one that does not fit.
 
@@ -152,17 +157,16 @@ def read_prompt(prompt: str, world: WorldConfig, reader: PromptReader, encoder: 
     """The prompt, or what it means in the words of the world's captions.
 
     It is returned as it is if captions could have said it, if it holds a word that clips taught
-    beside the world, and if it was not understood, or asks for what the world does not show.
+    beside the world, and if it was not understood, or asks for what the world does not show. So are
+    prompts for two subjects or for a camera that moves, which have no slots.
     """
-    if world.two_subjects > 0 or world.camera > 0:
-        return prompt  # which have no slots
     known = check_prompt(prompt, world)
-    plain = world.model_copy(update={"learnt": ()})
+    plain = alone(world).model_copy(update={"learnt": ()})
     # Words that clips taught, wherever they stand: they are asked for in their own.
     taught = {word for learnt in world.learnt for word in learnt.words}
     full = any(len(learnt.words) == MOST_WORDS for learnt in world.learnt)
-    strange = check_prompt(prompt, plain).unknown
-    if not known.unknown or known.never_shown or taught.intersection(strange) or full:
+    drawn = check_prompt(prompt, plain)
+    if not known.unknown or drawn.never_shown or taught.intersection(drawn.unknown) or full:
         return prompt
     reading = understand(prompt, reader, encoder)
     has = slots_of(world)

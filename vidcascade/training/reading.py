@@ -12,13 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidcascade.cascade.reading import NOTHING, OTHER, slots_of
+from vidcascade.cascade.reading import NOTHING, OTHER, alone, slots_of
 from vidcascade.data.captions import article
 from vidcascade.data.rewordings import FOREIGN, reword
 from vidcascade.data.stickers import Description, StickerWorld
 from vidcascade.data.subjects import SUBJECTS
 from vidcascade.data.words import BACKGROUNDS, MOTIONS, SOLIDS
-from vidcascade.errors import UsageError
 from vidcascade.nn.reader import PromptReader
 from vidcascade.nn.text import TextEncoder
 
@@ -118,7 +117,8 @@ def teach(
 ) -> PromptReader:
     """A reader of prompts for a world; the same for the same arguments.
 
-    Lessons are text: of all the world's stickers, whether they could be drawn here or not.
+    Lessons are text: of all the world's stickers, whether they could be drawn here or not. They
+    tell of one subject before a camera that stands still, whatever the world shows beside that.
 
     Args:
         world: whose captions are learnt.
@@ -128,17 +128,9 @@ def teach(
         seed: of lessons and weights.
         report: gets the step and the loss of a batch, every hundred steps.
         name: of the encoder, as specs have it.
-
-    Raises:
-        UsageError: a world of two subjects or of a camera that moves, which have no slots.
     """
-    config = world.config
-    if config.two_subjects > 0 or config.camera > 0:
-        raise UsageError(
-            "A reader tells one subject before a camera that stands still: give a spec whose world "
-            "has two_subjects 0 and camera 0."
-        )
     world = copy.copy(world)
+    world.config = config = alone(world.config)
     world.has_stickers = True
     taught = [lesson(world, number, seed) for number in range(lessons)]
     states, mask = _encoded([one.prompt for one in taught], encoder)
