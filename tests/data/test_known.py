@@ -61,6 +61,14 @@ def test_what_this_world_never_shows_is_named(prompt: str, never: tuple[str, ...
     assert check_prompt(prompt, both).never_shown == ()
 
 
+@pytest.mark.parametrize("prompt", ["a cat, a dog and a duck", "a cat beside two red balls"])
+def test_three_are_more_than_a_world_of_pairs_shows(prompt: str) -> None:
+    assert WORLD is not None
+    pairs = WORLD.model_copy(update={"two_subjects": 0.1})
+    assert check_prompt(prompt, pairs).never_shown == ("more than two subjects",)
+    assert check_prompt("a cat beside a red ball", pairs).never_shown == ()
+
+
 def test_every_wording_of_pairs_and_cameras_is_noticed() -> None:
     assert WORLD is not None
     shows = WORLD.model_copy(update={"two_subjects": 0.5, "camera": 0.5})
