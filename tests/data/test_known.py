@@ -67,6 +67,8 @@ def test_three_are_more_than_a_world_of_pairs_shows(prompt: str) -> None:
     pairs = WORLD.model_copy(update={"two_subjects": 0.1})
     assert check_prompt(prompt, pairs).never_shown == ("more than two subjects",)
     assert check_prompt("a cat beside a red ball", pairs).never_shown == ()
+    stickers = pairs.model_copy(update={"subjects": (*WORLD.names("subjects"), "camera")})
+    assert check_prompt("a cat beside a camera, the camera moves left", stickers).never_shown == ()
 
 
 def test_every_wording_of_pairs_and_cameras_is_noticed() -> None:

@@ -85,9 +85,10 @@ def _never_shown(text: str, world: WorldConfig) -> tuple[str, ...]:
 def _count_subjects(text: str, world: WorldConfig) -> int:
     """How many of the world's subjects a text names, a plural as two."""
     phrases = _phrases(world)
-    # "Under the stars" is a place, and "a soccer ball" one subject.
-    for place in sorted(phrases["backgrounds"], key=len, reverse=True):
-        text = text.replace(f" {place} ", " ")
+    # "Under the stars" is a place, "the camera moves left" a move, and "a soccer ball" one subject.
+    others = (*phrases["backgrounds"], *vocabulary()["cameras"])
+    for other in sorted(others, key=len, reverse=True):
+        text = text.replace(f" {other} ", " ")
     count = 0
     for phrase in sorted(phrases["subjects"], key=len, reverse=True):
         for ending, worth in (("", 1), ("s", 2)):
