@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bundled_recipes as recipes  # noqa: E402
 
 # Of the phases: a folder that was begun in another is not gone on with.
-ORDER = 4
+ORDER = 5
 STUDENT = "student.safetensors"
 
 

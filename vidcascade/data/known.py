@@ -73,9 +73,9 @@ def check_prompt(prompt: str, world: WorldConfig) -> Known:
 def _never_shown(text: str, world: WorldConfig) -> tuple[str, ...]:
     """What a prompt, its words with a space on each side, asks a world for that has none of it."""
     found = []
-    most = 2 if world.two_subjects > 0 else 1
+    most, words = (2, "two subjects") if world.two_subjects > 0 else (1, "one subject")
     if _count_subjects(text, world) > most:
-        found.append(f"more than {('one subject', 'two subjects')[most - 1]}")
+        found.append(f"more than {words}")
     other = _words_of(_phrases(world)["subjects"])  # a camera may be a sticker
     if world.camera == 0 and (_CAMERA - other) & set(text.split()):
         found.append("a camera that moves")
