@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from vidcascade.data.captions import vocabulary
 from vidcascade.data.config import LONGEST_WORD, MOST_WORDS, Learnt, WorldConfig
 from vidcascade.data.subjects import SUBJECTS
-from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, SOLIDS
+from vidcascade.data.words import BACKGROUNDS, COLOURS, MOTIONS, RELATIONS, SOLIDS
 
 _DESCRIBED = 3  # folders that a warning describes
 
@@ -21,6 +21,12 @@ _SMALL = frozenset(
 )
 # Words of which every caption with a camera that moves has one.
 _CAMERA = frozenset({"camera", "pan", "pans", "panning", "zoom", "zooms", "zooming", "tilts"})
+# What captions of two subjects have between them.
+_BETWEEN = tuple(
+    wording.partition("{a}")[2].partition("{b}")[0].strip()
+    for wordings in RELATIONS.values()
+    for wording in wordings
+)
 
 
 @dataclass(frozen=True)
@@ -74,27 +80,40 @@ def _never_shown(text: str, world: WorldConfig) -> tuple[str, ...]:
     """What a prompt, its words with a space on each side, asks a world for that has none of it."""
     found = []
     most, words = (2, "two subjects") if world.two_subjects > 0 else (1, "one subject")
-    if _count_subjects(text, world) > most:
+    bare = _without_places(text, world)
+    count, plural = _count_subjects(bare, world)
+    if count > most:
         found.append(f"more than {words}")
+    elif plural:  # pairs are of one and one: no caption has a plural
+        found.append("several of a kind")
+    elif count == 2 and not any(f" {between} " in bare for between in _BETWEEN):
+        found.append("two subjects without a word for how they stand (beside, above)")
     other = _words_of(_phrases(world)["subjects"])  # a camera may be a sticker
     if world.camera == 0 and (_CAMERA - other) & set(text.split()):
         found.append("a camera that moves")
     return tuple(found)
 
 
-def _count_subjects(text: str, world: WorldConfig) -> int:
-    """How many of the world's subjects a text names, a plural as two."""
-    phrases = _phrases(world)
-    # "Under the stars" is a place, "the camera moves left" a move, and "a soccer ball" one subject.
-    others = (*phrases["backgrounds"], *vocabulary()["cameras"])
+def _without_places(text: str, world: WorldConfig) -> str:
+    """A text without words of backgrounds and cameras.
+
+    "Under the stars" is a place, "the camera moves left" a move, and "a soccer ball" one subject.
+    """
+    others = (*_phrases(world)["backgrounds"], *vocabulary()["cameras"])
     for other in sorted(others, key=len, reverse=True):
         text = text.replace(f" {other} ", " ")
-    count = 0
+    return text
+
+
+def _count_subjects(text: str, world: WorldConfig) -> tuple[int, bool]:
+    """How many of the world's subjects a text names, a plural as two; whether one is a plural."""
+    phrases = _phrases(world)
+    found = {"": 0, "s": 0}
     for phrase in sorted(phrases["subjects"], key=len, reverse=True):
-        for ending, worth in (("", 1), ("s", 2)):
-            count += worth * text.count(f" {phrase}{ending} ")
+        for ending in found:
+            found[ending] += text.count(f" {phrase}{ending} ")
             text = text.replace(f" {phrase}{ending} ", " | ")
-    return count
+    return found[""] + 2 * found["s"], found["s"] > 0
 
 
 def _placing(world: WorldConfig) -> set[str]:
