@@ -152,6 +152,10 @@ def test_wilson() -> None:
     assert wilson(81, 263) == pytest.approx((81 / 263, 0.2553, 0.3662), abs=1e-4)
     assert wilson(0, 20) == pytest.approx((0, 0, 0.1611), abs=1e-4)
     assert wilson(29, 29) == pytest.approx((1, 0.8830, 1), abs=1e-4)
+    for trials in range(1, 300):
+        for successes in (0, 1, trials - 1, trials):
+            share, low, high = wilson(successes, trials)
+            assert 0 <= low <= share <= high <= 1
     with pytest.raises(UsageError, match="no share"):
         wilson(1, 0)
 

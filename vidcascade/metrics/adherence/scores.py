@@ -102,4 +102,6 @@ def wilson(successes: int, trials: int, z: float = 1.96) -> Interval:
     spare = z * z / trials
     centre = (share + spare / 2) / (1 + spare)
     half = z * math.sqrt(share * (1 - share) / trials + spare / (4 * trials)) / (1 + spare)
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
+    # At 0 and 100 % a bound is the share itself, but for rounding, which must not put it inside.
+    low, high = min(share, centre - half), max(share, centre + half)
+    return Interval(share, max(0.0, low), min(1.0, high))
