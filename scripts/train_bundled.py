@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bundled_recipes as recipes  # noqa: E402
 
 # Of the phases: a folder that was begun in another is not gone on with.
-ORDER = 5
+ORDER = 6
 STUDENT = "student.safetensors"
 
 
@@ -197,7 +197,7 @@ class Plan:
 
     def _space_batch(self) -> int:
         """Single frames in a step: a GPU takes many times as many as of the spec's clips."""
-        return 64 if self.device == "cpu" else 4 * self.spec.stages[0].training.batch
+        return 128 if self.device == "cpu" else 4 * self.spec.stages[0].training.batch
 
     def _emphasis(self) -> dict[str, str]:
         """The base's setting, of motions that the spec's world has, unless the spec has its own."""
