@@ -129,6 +129,9 @@ def test_other_words_are_read_and_told(command: Run, tiny_cascade: Path, tmp_pat
     cascade = tmp_path / "cascade"
     shutil.copytree(tiny_cascade, cascade)
     shutil.copytree(bundled_weights() / READER, cascade / READER)
+    spec = cascade / "spec.yaml"
+    # In bfloat16 the last bits depend on the batch on some processors (AVX512-BF16).
+    spec.write_text(spec.read_text().replace("dtype: bfloat16", "dtype: float32"))
     write_checksums(cascade)
     ask = ("generate", "--weights", cascade, "--prompt", "a tabby jumps in the garden")
     code, out, err = command(
