@@ -13,7 +13,6 @@ COMPILE_FROM = 10.0
 # cheaper than clips: at much noise the sides, at little the detail (model card, 13).
 SPACE = {
     "muon_lr": "0.01", "adam_lr": "1.0e-3", "warmup": "50", "shift": "3.0", "sigma_std": "1.6",
-    "repeats": "2",
 }  # fmt: skip
 # Motions that a base learns last, and how many times as often they are drawn.
 EMPHASIS = {"spin": 4, "shake": 1.5, "still": 1.5}
