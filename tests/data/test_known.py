@@ -62,8 +62,7 @@ def test_what_this_world_never_shows_is_named(prompt: str, never: tuple[str, ...
             "two subjects without a word for how they stand (beside, above)",
         ),
     }
-    never = check_prompt(prompt, both).never_shown
-    assert never == told_of_pairs.get(prompt, ())
+    assert check_prompt(prompt, both).never_shown == told_of_pairs.get(prompt, ())
 
 
 @pytest.mark.parametrize("prompt", ["a cat, a dog and a duck", "a cat beside two red balls"])
