@@ -14,6 +14,7 @@ import torch
 from tests.training.conftest import BrokenSource, tiny
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.cascade.weights import load_network
 from vidcascade.diffusion.flow_matching import SIGMA_FLOOR, training_sigmas
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
@@ -22,7 +23,7 @@ from vidcascade.training.health import WINDOW_EXAMPLES, Divergence, Starvation, 
 from vidcascade.training.loading import _Share
 from vidcascade.training.logs import Meter, Progress, RunLog, by_noise
 from vidcascade.training.sheets import SheetWriter
-from vidcascade.training.trainer import RunSettings, train_stage
+from vidcascade.training.trainer import RunSettings, StageRun, train_stage
 
 
 @pytest.mark.filterwarnings("ignore::vidcascade.training.health.TrainingWarning")
@@ -136,6 +137,38 @@ def test_unknown_stages_and_wrong_weights_are_refused(tmp_path: Path) -> None:
         train_stage(tiny("base"), "middle", settings)
     with pytest.raises(VidCascadeError, match="incomplete or damaged"):
         train_stage(tiny("refiner"), "refiner", settings)
+
+
+def test_a_network_grows_blocks_and_begins_as_what_it_was(tmp_path: Path) -> None:
+    small = tiny("base", steps=3)
+    folder = train_stage(small, "base", RunSettings(tmp_path / "a", workers=0, sheet_every=0))
+    stage = small.stage("base")
+    network = stage.network.model_copy(update={"depths": (2, 3), "text_order": True})
+    grown = small.model_copy(
+        update={"stages": (stage.model_copy(update={"network": network}), *small.stages[1:])}
+    )
+    given: dict[str, Any] = {"workers": 0, "sheet_every": 0}
+    old = load_network(folder, make_stage(stage), 384)
+    sample, text = torch.randn(1, 4, 3, 32, 32), torch.randn(1, 5, 384)
+    words: dict[str, Any] = {"text": text, "text_mask": torch.ones(1, 5, dtype=torch.bool)}
+
+    def returned(net: SpaceTimeDenoiser) -> torch.Tensor:
+        with torch.no_grad():
+            out: torch.Tensor = net(sample, torch.tensor([0.5]), **words)
+        return out
+
+    run = StageRun(grown, "base", RunSettings(tmp_path / "b", init=folder, **given), None)
+    begun = returned(run.denoisers()[0].eval())
+    assert torch.allclose(begun, returned(old), atol=1e-6)
+    result = train_stage(grown, "base", RunSettings(tmp_path / "c", init=folder, **given))
+    new = load_network(result, make_stage(grown.stage("base")), 384)
+    assert not torch.equal(returned(new), begun)
+    assert new.up_blocks[0][1].conv.conv_out.weight.abs().max() > 0  # a new block has learnt
+    # Nothing is kept of what was not there, and what is larger does not shrink.
+    with pytest.raises(UsageError, match="lack blocks"):
+        train_stage(grown, "base", RunSettings(tmp_path / "d", init=folder, keep=0.5, **given))
+    with pytest.raises(VidCascadeError, match="do not match the spec"):
+        train_stage(small, "base", RunSettings(tmp_path / "e", init=result, **given))
 
 
 def test_a_cascade_without_a_world_needs_a_folder(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.resources
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -78,7 +79,11 @@ def resolve_weights(
 
 
 def load_network(
-    folder: Path, stage: Stage, text_width: int | None, running: bool = False
+    folder: Path,
+    stage: Stage,
+    text_width: int | None,
+    running: bool = False,
+    smaller: bool = False,
 ) -> SpaceTimeDenoiser:
     """The network of one stage, in float32 and evaluation mode.
 
@@ -88,6 +93,8 @@ def load_network(
         text_width: of the text encoder's states.
         running: it will only run, so it may be a student that became the network with a last step
             of its own, of which nothing could be taught or assembled.
+        smaller: it may lack what the stage's network has more and what is the identity until it
+            is trained: further blocks at a level, and the places of words.
 
     Raises:
         VidCascadeError: files that are missing, truncated, tampered with or of another network.
@@ -98,12 +105,12 @@ def load_network(
             f"The weights in {folder} are a student with a last step of its own, which only runs: "
             "take those that it was distilled from."
         )
-    _check_config(network, stage, text_width, folder)
+    _check_config(network, stage, text_width, folder, smaller)
     return network
 
 
 def _check_config(
-    network: SpaceTimeDenoiser, stage: Stage, text_width: int | None, folder: Path
+    network: SpaceTimeDenoiser, stage: Stage, text_width: int | None, folder: Path, smaller: bool
 ) -> None:
     with torch.device("meta"):
         wanted = stage.build_network(text_width).config
@@ -111,12 +118,21 @@ def _check_config(
         found = network.config.get(key)
         if key == "final_below":  # no part of a spec
             continue
+        if smaller and _grows(key, found, value):
+            continue
         if not key.startswith("_") and _plain(found) != _plain(value):
             raise VidCascadeError(
                 f"The weights in {folder} do not match the spec: stages.{stage.spec.name} wants "
                 f"{key} {_plain(value)} and they have {_plain(found)}; use the spec they were "
                 "trained with, or train these."
             )
+
+
+def _grows(key: str, found: Any, wanted: Any) -> bool:
+    """Whether a network with one setting begins as the same function as one with the other."""
+    if key == "depths":
+        return len(found) == len(wanted) and all(map(int.__le__, found, wanted))
+    return key == "text_order" and not found
 
 
 def _plain(value: object) -> object:

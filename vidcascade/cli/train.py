@@ -47,7 +47,9 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Another training setting: shift=4.0; repeatable."),
     ] = None,
-    init: Annotated[Path | None, typer.Option(help="Start from these weights.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Start from these weights, of as many blocks or fewer.")
+    ] = None,
     keep: Annotated[
         float, typer.Option(help="Share of them that stays in the result, 0 to below 1.")
     ] = 0.0,

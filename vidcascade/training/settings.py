@@ -19,7 +19,8 @@ class RunSettings:
             all calls together. Rates then depend on the clock: a resumed run is not exact.
         sheet_every, save_every, log_every: in steps; 0 is never.
         workers: processes that draw examples.
-        init: folder of weights to start from; of a distillation, a student's file.
+        init: folder of weights to start from; of a distillation, a student's file. A network of
+            fewer blocks, or one that is not told the places of words, grows what it lacks.
         keep: share of those weights in the result, in [0, 1): a mean of what was and what was
             learnt is often better than either (Wortsman et al. 2022). Where a student's last step
             is taught alone, it is of that step.
