@@ -99,11 +99,14 @@ _SUBJECTS: dict[str, str] = {
 }
 _SOLIDS: dict[str, str] = {
     "ball": "round ball, marble, bead, rubber ball, shiny sphere, bowling ball, "
-    "round sphere, toy ball",
+    "round sphere, toy ball, round object, spheroid, snooker ball, beach ball, perfect "
+    "sphere, round toy",
     "cube": "square block, square box, building block, crate, cubic block, toy block, "
-    "solid square, box with six sides, wooden block",
+    "solid square, box with six sides, wooden block, cuboid, hexahedron, carton, box "
+    "shape, six-sided block, square crate",
     "star": "star shape, star with five points, star symbol, shining star, toy star, "
-    "christmas star, pointed star",
+    "christmas star, pointed star, five-pointed shape, star from a flag, sheriff's badge, shape "
+    "with five points, star figure",
     "heart": "heart shape, valentine, heart symbol, love symbol",
     "ring": "circle with a hole, round band",
     "cone": "pointed cone, party hat shape, funnel",
@@ -113,16 +116,25 @@ _SOLIDS: dict[str, str] = {
     "crystal": "cut crystal, pointed crystal",
 }
 _COLOURS: dict[str, str] = {
-    "red": "bright red, cherry red, blood-red, vermilion, tomato-red, reddish, cherry",
+    "red": "bright red, cherry red, blood-red, vermilion, tomato-red, reddish, cherry, burgundy, "
+    "maroon, carmine, brick-red, wine-red, fire-engine red, rusty red, garnet, cardinal red",
     "orange": "bright orange, amber, apricot, orange-coloured",
-    "yellow": "bright yellow, sunny yellow, gold, yellowish, corn-yellow, mustard, blond",
-    "green": "bright green, grass-green, leaf-green, olive, greenish, mint green, dark green",
-    "blue": "bright blue, dark blue, sky-blue, cobalt, bluish, sapphire, light blue",
+    "yellow": "bright yellow, sunny yellow, gold, yellowish, corn-yellow, mustard, blond, saffron, "
+    "honey-coloured, ochre, primrose, butter-yellow, straw-coloured, sulphur-yellow, citrine, "
+    "topaz",
+    "green": "bright green, grass-green, leaf-green, olive, greenish, mint green, dark green, "
+    "forest green, moss-green, bottle-green, pea-green, pistachio, fern-green, malachite, "
+    "viridian, avocado-coloured",
+    "blue": "bright blue, dark blue, sky-blue, cobalt, bluish, sapphire, light blue, ultramarine, "
+    "cerulean, midnight blue, denim, steel-blue, baby blue, cornflower-blue, prussian blue, lapis "
+    "lazuli",
     "cyan": "aqua, blue-green, turquoise-coloured",
-    "purple": "bright purple, mauve, plum, lavender, purplish, dark violet, aubergine",
+    "purple": "bright purple, mauve, plum, lavender, purplish, dark violet, aubergine, amethyst, "
+    "heather, orchid, royal purple, grape-coloured, wisteria, blackberry-coloured, imperial purple",
     "pink": "bright pink, fuchsia, salmon-coloured, magenta",
     "brown": "chestnut, hazel, coffee-coloured, dark brown",
-    "white": "pure white, snow-white, whitish, cream, bone-white, chalk-white",
+    "white": "pure white, snow-white, whitish, cream, bone-white, chalk-white, pearly, alabaster, "
+    "porcelain, paper-white, vanilla, eggshell, snowy, chalky, bleached",
     "grey": "ash-grey, dark grey, greyish, slate-coloured",
     "black": "pitch-black, coal-black, ebony, blackish",
 }
@@ -134,67 +146,82 @@ _SIZES: dict[str, str] = {
 _MOTIONS: dict[str, tuple[str, str]] = {
     "up": (
         "ascending, soaring, lifting off, taking off, shooting up, drifting upwards, "
-        "heading up, going skywards, going higher, floating upwards, gliding up",
+        "heading up, going skywards, going higher, floating upwards, gliding up, launching, on its "
+        "way up, gaining height, going aloft, mounting",
         "flies up, rises, goes up, ascends, takes off, floats up, moves upwards, lifts off, soars, "
         "drifts up",
     ),
     "down": (
         "descending, plunging, coming down, plummeting, drifting down, "
-        "heading downwards, going lower, landing, gliding down",
+        "heading downwards, going lower, landing, gliding down, losing height, on its way down, "
+        "tumbling earthwards, diving, going under",
         "falls, falls down, sinks, goes down, descends, comes down, moves downwards, lands, "
         "plunges",
     ),
     "left": (
         "heading left, drifting left, gliding to the left, walking left, running to the left, "
-        "driving left, leftward bound, moving leftwards, going to the left",
+        "driving left, leftward bound, moving leftwards, going to the left, floating to the left, "
+        "on its way to the left, leaving to the left, sailing left",
         "moves left, goes left, goes to the left, flies left, drifts to the left, slides left, "
         "runs left, drives left, heads leftwards",
     ),
     "right": (
         "heading right, drifting right, gliding to the right, walking right, running to the right, "
-        "driving right, rightward bound, moving rightwards, going to the right",
+        "driving right, rightward bound, moving rightwards, going to the right, floating to the "
+        "right, on its way to the right, leaving to the right, sailing right",
         "moves right, goes right, goes to the right, flies right, drifts to the right, "
         "slides right, runs right, drives right, heads rightwards",
     ),
     "bounce": (
         "jumping, hopping up and down, springing up and down, bouncing on the ground, skipping, "
-        "bobbing up and down, jumping repeatedly, bouncing again and again, jumping around",
+        "bobbing up and down, jumping repeatedly, bouncing again and again, jumping around, "
+        "bounding, jumping for joy, on a trampoline, jumping like a kangaroo, dribbling, springing",
         "bounces, jumps, hops, jumps up and down, bounces up and down, springs up and down, "
         "hops around, skips, bobs up and down",
     ),
     "spin": (
         "turning, revolving, doing a pirouette, pirouetting, going round on the spot, "
-        "rotating about its axis, spinning fast, turning like a coin, spinning on the spot",
+        "rotating about its axis, spinning fast, turning like a coin, spinning on the spot, "
+        "gyrating, turning round and round, on a turntable, spinning like a wheel, doing a spin, "
+        "in a spin, turning about its own centre",
         "spins, rotates, turns, turns around, twirls, revolves, spins around, pirouettes",
     ),
     "swing": (
         "rocking, rocking back and forth, dangling, swinging to and fro, oscillating, "
-        "going to and fro, hanging and swinging, rocking from side to side",
+        "going to and fro, hanging and swinging, rocking from side to side, hanging from a rope, "
+        "on a swing, swinging like a bell, tilting to and fro, tilting left and right, wagging, "
+        "leaning this way and that",
         "swings, rocks back and forth, swings from side to side, swings back and forth, dangles, "
         "oscillates, swings to and fro",
     ),
     "grow": (
         "enlarging, swelling, getting larger, becoming bigger, approaching, coming towards us, "
-        "getting huge, increasing in size, swelling up, coming nearer",
+        "getting huge, increasing in size, swelling up, coming nearer, blowing up, filling the "
+        "picture, getting closer and closer, gaining size, ballooning",
         "grows, gets bigger, becomes larger, swells, expands, gets larger, comes closer, "
         "approaches, becomes huge",
     ),
     "shrink": (
         "getting tiny, contracting, becoming tiny, diminishing, decreasing in size, "
-        "disappearing into the distance, going away, getting littler, receding, deflating",
+        "disappearing into the distance, going away, getting littler, receding, deflating, "
+        "vanishing, losing size, getting smaller and smaller, fading into the distance, dwarfing "
+        "itself",
         "shrinks, gets smaller, becomes smaller, becomes tiny, contracts, moves away, recedes, "
         "goes away, diminishes",
     ),
     "pulse": ("pumping, beating like a heart", "pulses, pulsates, throbs, beats"),
     "orbit": (
         "going in circles, looping, flying in a loop, running in circles, describing a circle, "
-        "flying in circles, going around in a ring, moving along a circle, travelling round a ring",
+        "flying in circles, going around in a ring, moving along a circle, travelling round a "
+        "ring, tracing a circle, doing laps, going round a loop, in an orbit, moving on a round "
+        "track",
         "circles, goes in circles, moves in a circle, loops, orbits, flies in circles, "
         "runs in circles, follows a ring",
     ),
     "shake": (
         "jittering, quaking, rattling, shuddering, shaking violently, jiggling, twitching, "
-        "trembling with fear, juddering, wiggling",
+        "trembling with fear, juddering, wiggling, fidgeting, shaking all over, jerking, in a "
+        "tremor, shivering all over, vibrating strongly",
         "shakes, trembles, wobbles, vibrates, shivers, jitters, rattles, shudders, jiggles",
     ),
     "tumble": (
@@ -203,42 +230,57 @@ _MOTIONS: dict[str, tuple[str, str]] = {
     ),
     "still": (
         "at rest, resting, standing, sitting still, waiting, immobile, not moving at all, "
-        "doing nothing, stationary, staying where it is",
+        "doing nothing, stationary, staying where it is, frozen in place, idle, at a standstill, "
+        "without a movement, static, unmoving, not moving a bit",
         "stands still, does not move, stays still, rests, stays in place, waits, sits there, "
         "stays where it is",
     ),
 }
 _BACKGROUNDS: dict[str, str] = {
     "sky": "up in the air, against the sky, in the clouds, in front of a blue sky, between clouds, "
-    "with clouds behind it, high in the sky, in the heavens, on a cloudy day, before white clouds",
+    "with clouds behind it, high in the sky, in the heavens, on a cloudy day, before white clouds, "
+    "on a bright day, in fair weather, in blue air, under white clouds, above the clouds",
     "night": "after dark, at midnight, by night, under a starry sky, in the darkness, "
-    "against the night sky, in a dark sky full of stars, late at night, under the moon and stars",
+    "against the night sky, in a dark sky full of stars, late at night, under the moon and stars, "
+    "in the small hours, while the world sleeps, under countless stars, on a starlit night",
     "sunset": "in the evening, at twilight, while the sun sets, as the sun goes down, "
     "against an orange sky, in the evening light, in the glow of the setting sun, "
-    "at the end of the day, at sundown",
+    "at the end of the day, at sundown, when the sun is low, in warm evening colours, under a red "
+    "sky, at nightfall",
     "meadow": "in the grass, on mown grass, on a hill, on green grass, in a pasture, "
-    "in a park, in the countryside, on a grassy field, over green hills, in the garden",
+    "in a park, in the countryside, on a grassy field, over green hills, in the garden, on a "
+    "football pitch, in the open country, among blades of grass, on a village green",
     "ocean": "on the sea, over the waves, over water, by the sea, on the ocean, on the water, "
-    "above the sea, in front of the sea, over the blue sea, on the waves",
+    "above the sea, in front of the sea, over the blue sea, on the waves, on the high seas, far "
+    "from the coast, offshore, in front of a blue horizon of water",
     "desert": "on the sand, on the dunes, in the dunes, over the sand, among sand dunes, "
-    "in a hot desert, over yellow sand, in the sands of arabia, in a dry desert",
+    "in a hot desert, over yellow sand, in the sands of arabia, in a dry desert, in the gobi, in a "
+    "land without water, on a sandy plain, among camels and dunes",
     "snow": "on the snow, in falling snow, in a snowstorm, on a snowy day, in snowfall, "
-    "in a wintry landscape, with snowflakes falling, on a white winter day, at the north pole",
+    "in a wintry landscape, with snowflakes falling, on a white winter day, at the north pole, in "
+    "the arctic, on a ski slope, in the cold season, in december snow, among snowflakes",
     "space": "in the cosmos, in the universe, in deep space, in the galaxy, in a nebula, "
-    "in the vastness of space, in the void, in front of a nebula, in a faraway galaxy",
+    "in the vastness of space, in the void, in front of a nebula, in a faraway galaxy, in the far "
+    "reaches of the universe, beyond the solar system, in orbit around a star, in zero gravity, "
+    "light years away",
     "underwater": "in the depths of the sea, under the sea, in the deep blue water, "
     "at the bottom of the ocean, in an aquarium, submerged, under the waves, "
-    "deep in the ocean, on the sea floor",
+    "deep in the ocean, on the sea floor, in the world of the corals, below sea level, while "
+    "diving, where fish live, in the deep",
     "checkerboard": "on a chessboard, in front of a chessboard, on checks, "
     "on a board of squares, in front of a checkered pattern, on checkered tiles, "
-    "on a checkered floor, against a checkerboard pattern",
+    "on a checkered floor, against a checkerboard pattern, on a draughts board, on alternating "
+    "squares, before a grid of squares, on a kitchen floor of tiles",
     "stripes": "in front of a striped wall, on a pattern of stripes, against stripes",
     "dots": "on dots, on a dotted background, in front of a dotted wall, on spotted wallpaper, "
-    "in front of dots, on a pattern of dots, against polka dots, with dots behind it",
+    "in front of dots, on a pattern of dots, against polka dots, with dots behind it, on a fabric "
+    "of spots, before round spots, on confetti, in front of many round spots",
     "bricks": "by a brick wall, in front of bricks, against bricks",
     "wood": "on a table, on a desk, on boards, on a wooden floor",
     "grey": "on grey, in front of a grey wall, in a plain grey room, against grey, "
-    "with nothing behind it but grey, on a grey wall, before plain grey, in an empty grey room",
+    "with nothing behind it but grey, on a grey wall, before plain grey, in an empty grey room, in "
+    "front of concrete, against a dull wall, before an empty background, in a photo studio, in "
+    "front of nothing, against a colourless wall",
     "white": "on white, in front of a white wall, against white, on a blank page",
 }
 # What people ask for that a world may not have; a reader of one that has it leaves it out.
@@ -258,7 +300,7 @@ _FOREIGN = (
     "glass of wine, bottle, pear, lemon, grape, cherry, pineapple, carrot, potato, tomato, chair, "
     "table, lamp, clock, book, pen, phone, laptop, camera, television, umbrella, bag, shoe, hat, "
     "dress, guitar, piano, violin, trumpet, drum, hammer, knife, key, coin, flag, kite, doll, "
-    "teddy bear, dice, chess piece, basketball, tennis racket, skateboard, sword, crown, diamond, "
+    "teddy bear, chess piece, basketball, tennis racket, skateboard, sword, crown, diamond, "
     "letter, number, word, sign, logo, map, chart, diagram, painting, poster, football match, "
     "wedding, party, dance, concert, race, explosion, firework, rainbow, wave, beach, sunrise, "
     "moon, galaxy"
