@@ -228,8 +228,16 @@ def camera_prompts(world: StickerWorld, count: int, first: int) -> list[Prompt]:
     return prompts
 
 
+# How two subjects are asked for, by turns: what that means, and how it is said.
+PAIRED: tuple[tuple[str, str], ...] = (
+    ("left of", RELATIONS["left of"][0]),
+    ("above", RELATIONS["above"][0]),
+    ("left of", "{a} and {b}"),
+)
+
+
 def pair_prompts(world: StickerWorld, count: int, first: int) -> list[Prompt]:
-    """Two different subjects beside and above each other by turns, standing still."""
+    """Two different subjects, standing still, asked for as :data:`PAIRED` has it."""
     subjects = _subjects(world)
     backgrounds = world.config.names("backgrounds")
     rng = np.random.default_rng(first)
@@ -237,10 +245,8 @@ def pair_prompts(world: StickerWorld, count: int, first: int) -> list[Prompt]:
     for k in range(count if len(subjects) > 1 else 0):
         a, b = (int(i) for i in rng.choice(len(subjects), 2, replace=False))
         place = backgrounds[int(rng.integers(len(backgrounds)))]
-        relation = tuple(RELATIONS)[k % 2]
-        both = RELATIONS[relation][0].format(
-            a=article(_noun(*subjects[a])), b=article(_noun(*subjects[b]))
-        )
+        relation, wording = PAIRED[k % len(PAIRED)]
+        both = wording.format(a=article(_noun(*subjects[a])), b=article(_noun(*subjects[b])))
         text = f"{both}, both {MOTIONS['still'][0]} {BACKGROUNDS[place][0]}"
         described = Description(
             ((*subjects[a], None), (*subjects[b], None)),

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import Table, percent
-from benchmarks.prompts import Prompt, camera_prompts, pair_prompts, size_prompts
+from benchmarks.prompts import PAIRED, Prompt, camera_prompts, pair_prompts, size_prompts
 from benchmarks.size_words import side_of, size_table
 from vidcascade.data.stickers import StickerWorld
-from vidcascade.data.words import RELATIONS
 from vidcascade.metrics.adherence.camera import FIXED, camera_shown, measure_camera
 from vidcascade.metrics.adherence.pairs import PairJudgement, judge_pair
 from vidcascade.metrics.adherence.recogniser import Recogniser
@@ -104,20 +103,25 @@ def camera_table(generated: Sequence[Seen], truth: Sequence[Seen]) -> Table:
 
 
 def pair_table(generated: Sequence[PairJudgement], truth: Sequence[PairJudgement]) -> Table:
-    """What was recognised on both sides of clips of two subjects."""
+    """What was recognised on both sides of clips of two subjects, in the prompts' order."""
     both = (generated, truth)
     rows = [["both, each on its side", *(_share([j.right for j in side]) for side in both)]]
     for k, words in enumerate(("the left or upper one", "the right or lower one")):
         rows.append([words, *(_share([j.found[k] == j.wanted[k] for j in s]) for s in both)])
     rows.append(["both, on each other's side", *(_share([j.swapped for j in s]) for s in both)])
+    for k, (_, wording) in enumerate(PAIRED[: len(truth)]):
+        parts = ([j.right for j in side[k :: len(PAIRED)]] for side in both)
+        rows.append(
+            [f"of these, asked for by {wording.format(a='A', b='B')!r}", *map(_share, parts)]
+        )
     return Table(
         "Two subjects: what stands on each side",
         ["recognised", "generated", "truth"],
         rows,
         (
-            f"standing still, {RELATIONS['left of'][0].format(a='A', b='B')!r} and "
-            f"{RELATIONS['above'][0].format(a='A', b='B')!r} by turns; the recogniser was taught "
-            "on one subject and is shown one half at a time; intervals: Wilson, 95 %",
+            "standing still, asked for in these words by turns, each on its side: where they do "
+            "not say how, the first is on the left; the recogniser was taught on one subject and "
+            "is shown one half at a time; intervals: Wilson, 95 %",
         ),
     )
 

@@ -106,7 +106,8 @@ def test_every_camera_move_is_asked_for(world: StickerWorld) -> None:
 
 def test_pairs_stand_beside_and_above_each_other(world: StickerWorld) -> None:
     asked = prompts.pair_prompts(world, 12, first=0)
-    assert [p.described.relation for p in asked] == ["left of", "above"] * 6
+    assert [p.described.relation for p in asked] == ["left of", "above", "left of"] * 4
+    assert all(" and " in p.text for p in asked[2::3])
     for p in asked:
         first, second = p.described.subjects
         assert first[:2] != second[:2]
@@ -117,8 +118,11 @@ def test_pairs_stand_beside_and_above_each_other(world: StickerWorld) -> None:
     right = PairJudgement("", ("a", "b"), ("a", "b"))
     swapped, half = (PairJudgement("", ("a", "b"), found) for found in (("b", "a"), ("a", "c")))
     table = pair_table([right, swapped, half, half], [right] * 4)
-    assert [row[1].split(" (")[0] for row in table.rows] == ["25 %", "75 %", "25 %", "25 %"]
-    assert [row[2].split(" (")[0] for row in table.rows] == ["100 %", "100 %", "100 %", "0 %"]
+    every = ["25 %", "75 %", "25 %", "25 %"]
+    # Of the wordings by turns: the first and fourth clip, the second, the third.
+    assert [row[1].split(" (")[0] for row in table.rows] == [*every, "50 %", "0 %", "0 %"]
+    whole = ["100 %", "100 %", "100 %", "0 %", "100 %", "100 %", "100 %"]
+    assert [row[2].split(" (")[0] for row in table.rows] == whole
 
 
 @pytest.mark.parametrize(

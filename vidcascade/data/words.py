@@ -116,6 +116,11 @@ CAMERAS: dict[str, tuple[str, ...]] = {
 
 RELATIONS: dict[str, tuple[str, ...]] = {
     # the first subject's place relative to the second
-    "left of": ("{a} on the left and {b} on the right", "{a} to the left of {b}", "{a} beside {b}"),
+    "left of": (
+        "{a} on the left and {b} on the right",
+        "{a} to the left of {b}",
+        "{a} and {b}",
+        "{a} beside {b}",
+    ),
     "above": ("{a} above {b}", "{a} at the top and {b} at the bottom", "{a} over {b}"),
 }
