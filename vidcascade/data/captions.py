@@ -83,7 +83,7 @@ def caption(
     if relation is None:
         text = template.format(s=phrases[0], m=moves[0], b=place)
     elif "{m}" in template and motions[0] != motions[1]:
-        # each subject has its own motion: attach it to the subject
+        # each subject has its own motion: attach it to the subject ("beside" is kept for both)
         pair = _word(RELATIONS[relation][:3], rng)
         if " and " in pair:
             both = pair.format(a=f"{phrases[0]} {moves[0]}", b=f"{phrases[1]} {moves[1]}")
