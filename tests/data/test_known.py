@@ -69,7 +69,13 @@ def test_three_are_more_than_a_world_of_pairs_shows(prompt: str) -> None:
     assert check_prompt("a cat beside a camera, the camera moves left", stickers).never_shown == ()
 
 
-@pytest.mark.parametrize("prompt", ["a cat with a dog", "a red ball to the right of a robot"])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a cat with a dog", "a red ball to the right of a robot", "a red and blue ball with a cat",
+        "a cat bouncing up and down with a dog", "a cat below a dog, both big and round",
+    ],
+)  # fmt: skip
 def test_pairs_that_do_not_say_how_they_stand_are_told(prompt: str) -> None:
     pairs = WORLD.model_copy(update={"two_subjects": 0.1})
     (never,) = check_prompt(f"{prompt} in the snow", pairs).never_shown

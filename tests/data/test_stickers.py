@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from vidcascade.data.captions import caption
 from vidcascade.data.config import WorldConfig
 from vidcascade.data.fetch import cache_folder, has_stickers
 from vidcascade.data.motions import draw_motion
@@ -365,3 +366,18 @@ def test_sticker_clip() -> None:
     video, mask = world.render_with_mask(world.scene(d, 0), 64, TIMES)
     inside, outside = video[mask > 0.9].mean(), video[mask < 0.01].mean()
     assert inside > outside + 50  # a bright rocket on a dark sky
+
+
+def test_pairs_are_joined_by_and_alike_or_not() -> None:
+    pair = (("cat", None, None), ("dog", None, None))
+
+    def said(motions: tuple[str, str], relation: str = "left of") -> str:
+        rngs = (np.random.default_rng(seed) for seed in range(400))
+        made = (caption(pair, motions, "snow", None, relation, rng) for rng in rngs)
+        return "\n".join(made)
+
+    assert "a cat and a dog, both spinning" in said(("spin", "spin"))
+    assert "a cat spinning and a dog bouncing" in said(("spin", "bounce"))
+    for motions in (("spin", "spin"), ("spin", "bounce")):
+        assert "a cat and a dog" not in said(motions, "above")
+        assert "a cat spinning and a dog" not in said(motions, "above")

@@ -160,12 +160,18 @@ def test_a_network_grows_blocks_and_begins_as_what_it_was(tmp_path: Path) -> Non
     run = StageRun(grown, "base", RunSettings(tmp_path / "b", init=folder, **given), None)
     begun = returned(run.denoisers()[0].eval())
     assert torch.allclose(begun, returned(old), atol=1e-6)
+    for alone in ({"depths": (2, 2)}, {"text_order": True}):
+        changed = stage.network.model_copy(update=alone)
+        wanted = make_stage(stage.model_copy(update={"network": changed}))
+        load_network(folder, wanted, 384, smaller=True)
+        with pytest.raises(VidCascadeError, match="do not match the spec"):
+            load_network(folder, wanted, 384)
     result = train_stage(grown, "base", RunSettings(tmp_path / "c", init=folder, **given))
     new = load_network(result, make_stage(grown.stage("base")), 384)
     assert not torch.equal(returned(new), begun)
     assert new.up_blocks[0][1].conv.conv_out.weight.abs().max() > 0  # a new block has learnt
     # Nothing is kept of what was not there, and what is larger does not shrink.
-    with pytest.raises(UsageError, match="lack blocks"):
+    with pytest.raises(UsageError, match="lack parts"):
         train_stage(grown, "base", RunSettings(tmp_path / "d", init=folder, keep=0.5, **given))
     with pytest.raises(VidCascadeError, match="do not match the spec"):
         train_stage(small, "base", RunSettings(tmp_path / "e", init=result, **given))

@@ -81,13 +81,13 @@ def _never_shown(text: str, world: WorldConfig) -> tuple[str, ...]:
     found = []
     most, words = (2, "two subjects") if world.two_subjects > 0 else (1, "one subject")
     bare = _without_places(text, world)
-    count, plural = _count_subjects(bare, world)
+    count, plural, between = _count_subjects(bare, world)
     if count > most:
         found.append(f"more than {words}")
     elif plural:  # pairs are of one and one: no caption has a plural
         found.append("several of a kind")
-    elif count == 2 and not any(f" {between} " in bare for between in _BETWEEN):
-        found.append("two subjects without a word for how they stand (beside, above)")
+    elif count == 2 and not any(f" {words} " in between for words in _BETWEEN):
+        found.append("two subjects without a word for how they stand (and, beside, above)")
     other = _words_of(_phrases(world)["subjects"])  # a camera may be a sticker
     if world.camera == 0 and (_CAMERA - other) & set(text.split()):
         found.append("a camera that moves")
@@ -105,15 +105,21 @@ def _without_places(text: str, world: WorldConfig) -> str:
     return text
 
 
-def _count_subjects(text: str, world: WorldConfig) -> tuple[int, bool]:
-    """How many of the world's subjects a text names, a plural as two; whether one is a plural."""
+def _count_subjects(text: str, world: WorldConfig) -> tuple[int, bool, str]:
+    """How many of the world's subjects a text names, a plural as two; whether one is a plural.
+
+    And what stands between the first two, without motions: "bouncing up and down" joins nothing.
+    """
     phrases = _phrases(world)
     found = {"": 0, "s": 0}
     for phrase in sorted(phrases["subjects"], key=len, reverse=True):
         for ending in found:
             found[ending] += text.count(f" {phrase}{ending} ")
             text = text.replace(f" {phrase}{ending} ", " | ")
-    return found[""] + 2 * found["s"], found["s"] > 0
+    between = "".join(text.split("|")[1:2])
+    for motion in sorted(phrases["motions"], key=len, reverse=True):
+        between = between.replace(f" {motion} ", " ")
+    return found[""] + 2 * found["s"], found["s"] > 0, between
 
 
 def _placing(world: WorldConfig) -> set[str]:

@@ -126,7 +126,7 @@ _COLOURS: dict[str, str] = {
     "forest green, moss-green, bottle-green, pea-green, pistachio, fern-green, malachite, "
     "viridian, avocado-coloured",
     "blue": "bright blue, dark blue, sky-blue, cobalt, bluish, sapphire, light blue, ultramarine, "
-    "cerulean, midnight blue, denim, steel-blue, baby blue, cornflower-blue, prussian blue, lapis "
+    "cerulean, denim, steel-blue, baby blue, cornflower-blue, prussian blue, lapis "
     "lazuli",
     "cyan": "aqua, blue-green, turquoise-coloured",
     "purple": "bright purple, mauve, plum, lavender, purplish, dark violet, aubergine, amethyst, "
@@ -134,7 +134,7 @@ _COLOURS: dict[str, str] = {
     "pink": "bright pink, fuchsia, salmon-coloured, magenta",
     "brown": "chestnut, hazel, coffee-coloured, dark brown",
     "white": "pure white, snow-white, whitish, cream, bone-white, chalk-white, pearly, alabaster, "
-    "porcelain, paper-white, vanilla, eggshell, snowy, chalky, bleached",
+    "porcelain, paper-white, vanilla, eggshell, chalky, bleached",
     "grey": "ash-grey, dark grey, greyish, slate-coloured",
     "black": "pitch-black, coal-black, ebony, blackish",
 }
@@ -153,8 +153,7 @@ _MOTIONS: dict[str, tuple[str, str]] = {
     ),
     "down": (
         "descending, plunging, coming down, plummeting, drifting down, "
-        "heading downwards, going lower, landing, gliding down, losing height, on its way down, "
-        "tumbling earthwards, diving, going under",
+        "heading downwards, going lower, landing, gliding down, losing height, on its way down",
         "falls, falls down, sinks, goes down, descends, comes down, moves downwards, lands, "
         "plunges",
     ),
@@ -175,7 +174,7 @@ _MOTIONS: dict[str, tuple[str, str]] = {
     "bounce": (
         "jumping, hopping up and down, springing up and down, bouncing on the ground, skipping, "
         "bobbing up and down, jumping repeatedly, bouncing again and again, jumping around, "
-        "bounding, jumping for joy, on a trampoline, jumping like a kangaroo, dribbling, springing",
+        "bounding, jumping for joy, on a trampoline, dribbling, springing",
         "bounces, jumps, hops, jumps up and down, bounces up and down, springs up and down, "
         "hops around, skips, bobs up and down",
     ),
@@ -189,14 +188,14 @@ _MOTIONS: dict[str, tuple[str, str]] = {
     "swing": (
         "rocking, rocking back and forth, dangling, swinging to and fro, oscillating, "
         "going to and fro, hanging and swinging, rocking from side to side, hanging from a rope, "
-        "on a swing, swinging like a bell, tilting to and fro, tilting left and right, wagging, "
+        "on a swing, swinging like a bell, tilting to and fro, wagging, "
         "leaning this way and that",
         "swings, rocks back and forth, swings from side to side, swings back and forth, dangles, "
         "oscillates, swings to and fro",
     ),
     "grow": (
         "enlarging, swelling, getting larger, becoming bigger, approaching, coming towards us, "
-        "getting huge, increasing in size, swelling up, coming nearer, blowing up, filling the "
+        "getting huge, increasing in size, swelling up, coming nearer, filling the "
         "picture, getting closer and closer, gaining size, ballooning",
         "grows, gets bigger, becomes larger, swells, expands, gets larger, comes closer, "
         "approaches, becomes huge",
@@ -204,8 +203,7 @@ _MOTIONS: dict[str, tuple[str, str]] = {
     "shrink": (
         "getting tiny, contracting, becoming tiny, diminishing, decreasing in size, "
         "disappearing into the distance, going away, getting littler, receding, deflating, "
-        "vanishing, losing size, getting smaller and smaller, fading into the distance, dwarfing "
-        "itself",
+        "vanishing, losing size, getting smaller and smaller, fading into the distance",
         "shrinks, gets smaller, becomes smaller, becomes tiny, contracts, moves away, recedes, "
         "goes away, diminishes",
     ),
@@ -246,7 +244,7 @@ _BACKGROUNDS: dict[str, str] = {
     "sunset": "in the evening, at twilight, while the sun sets, as the sun goes down, "
     "against an orange sky, in the evening light, in the glow of the setting sun, "
     "at the end of the day, at sundown, when the sun is low, in warm evening colours, under a red "
-    "sky, at nightfall",
+    "sky",
     "meadow": "in the grass, on mown grass, on a hill, on green grass, in a pasture, "
     "in a park, in the countryside, on a grassy field, over green hills, in the garden, on a "
     "football pitch, in the open country, among blades of grass, on a village green",
@@ -255,18 +253,18 @@ _BACKGROUNDS: dict[str, str] = {
     "from the coast, offshore, in front of a blue horizon of water",
     "desert": "on the sand, on the dunes, in the dunes, over the sand, among sand dunes, "
     "in a hot desert, over yellow sand, in the sands of arabia, in a dry desert, in the gobi, in a "
-    "land without water, on a sandy plain, among camels and dunes",
+    "land without water, on a sandy plain",
     "snow": "on the snow, in falling snow, in a snowstorm, on a snowy day, in snowfall, "
     "in a wintry landscape, with snowflakes falling, on a white winter day, at the north pole, in "
     "the arctic, on a ski slope, in the cold season, in december snow, among snowflakes",
     "space": "in the cosmos, in the universe, in deep space, in the galaxy, in a nebula, "
     "in the vastness of space, in the void, in front of a nebula, in a faraway galaxy, in the far "
-    "reaches of the universe, beyond the solar system, in orbit around a star, in zero gravity, "
+    "reaches of the universe, beyond the solar system, in zero gravity, "
     "light years away",
     "underwater": "in the depths of the sea, under the sea, in the deep blue water, "
     "at the bottom of the ocean, in an aquarium, submerged, under the waves, "
     "deep in the ocean, on the sea floor, in the world of the corals, below sea level, while "
-    "diving, where fish live, in the deep",
+    "diving, in the deep",
     "checkerboard": "on a chessboard, in front of a chessboard, on checks, "
     "on a board of squares, in front of a checkered pattern, on checkered tiles, "
     "on a checkered floor, against a checkerboard pattern, on a draughts board, on alternating "
@@ -279,8 +277,7 @@ _BACKGROUNDS: dict[str, str] = {
     "wood": "on a table, on a desk, on boards, on a wooden floor",
     "grey": "on grey, in front of a grey wall, in a plain grey room, against grey, "
     "with nothing behind it but grey, on a grey wall, before plain grey, in an empty grey room, in "
-    "front of concrete, against a dull wall, before an empty background, in a photo studio, in "
-    "front of nothing, against a colourless wall",
+    "front of concrete, against a dull wall, against a colourless wall",
     "white": "on white, in front of a white wall, against white, on a blank page",
 }
 # What people ask for that a world may not have; a reader of one that has it leaves it out.

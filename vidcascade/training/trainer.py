@@ -176,21 +176,21 @@ class StageRun:
         network = self.rule.build_network(self.text_width)
         if self.settings.init is not None:
             # What a smaller network lacks stays as it was drawn: the identity.
-            known, every = self.initial().state_dict(), network.state_dict()
+            known, every = self.initial(smaller=True).state_dict(), network.state_dict()
             if self.settings.keep > 0.0 and known.keys() != every.keys():
                 raise UsageError(
-                    f"The weights in {self.settings.init} lack blocks that the spec has: train "
-                    "without keep (--keep), since there is nothing to keep of those."
+                    f"The weights in {self.settings.init} lack parts that the spec's network has: "
+                    "train without keep (--keep), since there is nothing to keep of those."
                 )
             network.load_state_dict(every | known)
         return network
 
-    def initial(self) -> SpaceTimeDenoiser:
-        """The weights that the run starts from, read again; of a smaller network, perhaps."""
+    def initial(self, smaller: bool = False) -> SpaceTimeDenoiser:
+        """The weights that the run starts from, read again; or those of a smaller network."""
         assert self.settings.init is not None
         # Its weights are drawn only to be replaced, so the run's random numbers are left alone.
         with torch.random.fork_rng(devices=[]):
-            return load_network(self.settings.init, self.rule, self.text_width, smaller=True)
+            return load_network(self.settings.init, self.rule, self.text_width, smaller=smaller)
 
     def denoisers(self) -> list[SpaceTimeDenoiser]:
         """The networks in it."""
