@@ -232,7 +232,7 @@ def camera_prompts(world: StickerWorld, count: int, first: int) -> list[Prompt]:
 PAIRED: tuple[tuple[str, str], ...] = (
     ("left of", RELATIONS["left of"][0]),
     ("above", RELATIONS["above"][0]),
-    ("left of", "{a} and {b}"),
+    ("left of", RELATIONS["left of"][2]),
 )
 
 

@@ -131,7 +131,8 @@ def _check_config(
 def _grows(key: str, found: Any, wanted: Any) -> bool:
     """Whether a network with one setting begins as the same function as one with the other."""
     if key == "depths":
-        return len(found) == len(wanted) and all(map(int.__le__, found, wanted))
+        alike = len(found) == len(wanted)
+        return alike and all(had <= has for had, has in zip(found, wanted, strict=True))
     return key == "text_order" and not found
 
 
