@@ -222,3 +222,12 @@ def test_encoder_failure_is_one_sentence(
     with pytest.raises(VidCascadeError, match="encoder failed"):
         write_clip(tmp_path / "c.mp4", frames, 24)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_frames_give_the_same_file(tmp_path: Path) -> None:
+    # Smooth and moving, as clips are: x264 weighs what later frames take from earlier ones.
+    rows, columns, times = np.ogrid[:64, :64, :8]
+    shift = (rows / 7 + columns / 5 + times)[..., None] + np.arange(3)
+    frames = (127.5 + 127 * np.sin(shift)).astype(np.uint8).transpose(2, 0, 1, 3)
+    made = {write_clip(tmp_path / f"{k}.mp4", frames, 16).read_bytes() for k in range(40)}
+    assert len(made) == 1

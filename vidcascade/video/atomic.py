@@ -11,13 +11,13 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vidcascade.errors import UsageError, VidCascadeError
 
-__all__ = ["atomic_path", "check_parent", "check_replaceable", "disk_error"]
+__all__ = ["atomic_path", "check_own_folder", "check_parent", "check_replaceable", "disk_error"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -48,6 +48,27 @@ def check_replaceable(target: Path, overwrite: bool) -> None:
         raise UsageError(f"{target} exists already; choose another name or add --force.")
     if not target.is_dir() and not target.is_file() and not target.is_symlink():
         raise UsageError(f"{target} is not an ordinary file; choose another name.")
+
+
+def check_own_folder(target: Path, overwrite: bool, marks: Collection[str]) -> None:
+    """As :func:`check_replaceable`, for a folder: only one of our own kind is ever replaced.
+
+    Args:
+        target: the folder.
+        overwrite: it may be replaced.
+        marks: files of which one at least lies in every such folder.
+
+    Raises:
+        UsageError: it exists and may not be replaced, or holds something else: "force" must not
+            cost somebody their clips.
+    """
+    check_replaceable(target, overwrite)
+    if not target.is_dir() or not any(target.iterdir()):
+        return
+    if not any((target / mark).is_file() for mark in marks):
+        raise UsageError(
+            f"{target} holds other things than what would be written there; choose another folder."
+        )
 
 
 def disk_error(error: BaseException, target: Path) -> VidCascadeError | None:

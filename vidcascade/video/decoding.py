@@ -22,6 +22,7 @@ from vidcascade.video import tags
 
 __all__ = [
     "DEFAULT_FPS",
+    "UNREADABLE",
     "Timed",
     "frame_files",
     "iterate",
@@ -37,7 +38,8 @@ _HD_HEIGHT = 720
 # No exponents: a number of a billion digits would take minutes to make.
 _NOTED_FPS = re.compile(r"\d{1,9}(\.\d{1,9}|/\d{1,9})?")
 # What Pillow raises for damaged and for hostile files, besides its own error for huge pictures.
-_UNREADABLE = (OSError, EOFError, SyntaxError, ValueError)
+# What Pillow raises of files that are no pictures.
+UNREADABLE = (OSError, EOFError, SyntaxError, ValueError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +194,7 @@ def _iterate_folder(folder: Path) -> Iterator[Timed]:
         try:
             with Image.open(file) as image:
                 array = _rgb(image)
-        except (*_UNREADABLE, Image.DecompressionBombError) as error:
+        except (*UNREADABLE, Image.DecompressionBombError) as error:
             raise UsageError(f"{file} is not a PNG image that can be read; replace it.") from error
         yield Timed(array, float(index / rate))
 
@@ -211,7 +213,7 @@ def folder_fps(first: Path) -> Fraction:
     try:
         note = tags.read_png(first).get(tags.FPS_KEY, "").strip()
         rate = Fraction(note) if _NOTED_FPS.fullmatch(note) else DEFAULT_FPS
-    except (*_UNREADABLE, Image.DecompressionBombError, ZeroDivisionError):
+    except (*UNREADABLE, Image.DecompressionBombError, ZeroDivisionError):
         return DEFAULT_FPS
     return rate or DEFAULT_FPS
 
@@ -229,7 +231,7 @@ def _iterate_webp(path: Path) -> Iterator[Timed]:
                 array = np.array(image.convert("RGB"))
                 yield Timed(array, elapsed / 1000)
                 elapsed += int(image.info.get("duration", 0))
-    except (*_UNREADABLE, Image.DecompressionBombError) as error:
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
         raise UsageError(
             f"{path} is not a WebP that can be read; it may be damaged or incomplete."
         ) from error

@@ -20,6 +20,7 @@ from vidcascade.video import random_access, tags
 from vidcascade.video.clip import Clip
 from vidcascade.video.decoding import (
     DEFAULT_FPS,
+    UNREADABLE,
     folder_fps,
     frame_files,
     iterate,
@@ -141,16 +142,21 @@ def count_frames(path: str | os.PathLike[str]) -> int:
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """Tags of a file or folder of frames, keys in lower case; empty when there are none.
 
-    Raises :class:`UsageError` when the file is missing, empty or not a video.
+    Raises :class:`UsageError` when the file is missing, empty, damaged or not a video.
     """
+    from PIL import Image
+
     source = Path(path)
     kind = source_kind(source)
-    if kind == "folder":
-        found = tags.read_png(frame_files(source)[0])
-        return {k: v for k, v in found.items() if k != tags.FPS_KEY}
-    if kind == "webp":
-        return tags.read_webp(source)
-    with open_video(source) as (container, _):
-        if container.format.name == "gif":
-            return tags.read_gif(source)
-        return tags.clean(dict(container.metadata))
+    try:
+        if kind == "folder":
+            found = tags.read_png(frame_files(source)[0])
+            return {k: v for k, v in found.items() if k != tags.FPS_KEY}
+        if kind == "webp":
+            return tags.read_webp(source)
+        with open_video(source) as (container, _):
+            if container.format.name == "gif":
+                return tags.read_gif(source)
+            return tags.clean(dict(container.metadata))
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
+        raise UsageError(f"{source} cannot be read; it may be damaged or incomplete.") from error
