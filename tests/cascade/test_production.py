@@ -151,6 +151,58 @@ def test_every_stage_of_every_clip_is_saved_and_can_be_gone_on_from(
     assert torch.equal(a.video, b.video)
 
 
+def test_a_manifest_tells_how_every_stage_was_made_also_one_that_was_given(
+    pipe: VidCascadePipeline, tmp_path: Path
+) -> None:
+    stages = tmp_path / "stages"
+    request = replace(BALL, steps={"base": 3}, guidance={"base": 4.0}, asked=["a thing"])
+    produce(pipe, replace(request, save_stages=stages), tmp_path / "a")
+    given = StageResult.load(stages / "a.bridge.safetensors")
+    assert given.spec is not None
+    assert (given.asked, given.weight_hashes) == (["a thing"], pipe.weight_hashes)
+    (told,) = produce(pipe, Request(start_from=given, smoothing=0.125), tmp_path / "b").manifests
+    base, _, refiner = told.spec.stages
+    assert (base.steps, base.guidance.scale, refiner.smoothing.strength) == (3, 4.0, 0.125)
+    assert (len(told.sigmas["base"]), told.asked, told.start_from) == (3, "a thing", "")
+    # Of a picture that no cascade made nobody can tell how.
+    unknown = replace(given, spec=None, weight_hashes={})
+    (manifest,) = produce(pipe, Request(start_from=unknown), tmp_path / "c").manifests
+    assert Manifest.load(tmp_path / "c.json").start_from == manifest.start_from == "bridge"
+
+
+def test_weights_of_stages_that_ran_before_are_told_of() -> None:
+    spec = CascadeSpec.load("tiny")
+    old, new = ({f"{s}/w.safetensors": f"{age} {s}" for s in STAGES} for age in ("old", "new"))
+    given = replace(result_of(1), spec=spec, weight_hashes=old)
+    assert given.run_hashes(spec, new) == new | {"base/w.safetensors": "old base"}
+    assert replace(given, spec=None).run_hashes(spec, new) == new
+
+
+def test_clips_are_on_disk_before_the_next_is_made(
+    pipe: VidCascadePipeline, tmp_path: Path
+) -> None:
+    seen: list[tuple[str, int, int, int]] = []
+
+    def watch(stage: str, done: int, total: int) -> None:
+        seen.append((stage, done, total, len(list(tmp_path.glob("*.json")))))
+
+    request = Request(["a ball", "a cube", "a star"], stop_after="bridge")
+    report = produce(pipe, request, tmp_path / "c", on_step=watch)
+    assert [written for *_, written in seen] == [0] * 4 + [1] * 4 + [2] * 4
+    assert [step for step in seen if step[0] == "base"][-1][1:3] == (6, 6)
+    assert set(report.seconds) == {"base", "bridge", "writing"}
+    with pytest.raises(UsageError, match="shorten"):  # and nothing before that is found out
+        produce(pipe, Request(["a ball", "ball " * 80]), tmp_path / "d")
+    assert not list(tmp_path.glob("d*"))
+
+
+def test_a_gif_is_not_asked_to_be_faster_than_it_can(
+    pipe: VidCascadePipeline, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="at most 100 frames per second, and 120"):
+        produce(pipe, replace(BALL, fps=120.0), tmp_path / "a.gif")
+
+
 def test_stages_that_are_there_are_kept_unless_asked(
     pipe: VidCascadePipeline, tmp_path: Path
 ) -> None:
@@ -247,8 +299,9 @@ def test_progress_is_told_up_to_its_end(pipe: VidCascadePipeline, tmp_path: Path
     seen: list[tuple[str, int, int]] = []
     request = replace(BALL, num=3, steps={"base": 4})
     report = produce(pipe, request, tmp_path / "a", on_step=lambda *step: seen.append(step))
-    wanted = [(name, k + 1, total) for name, total in zip(STAGES, (12, 6, 3), strict=True)
-              for k in range(total)]  # fmt: skip
+    steps = dict(zip(STAGES, (4, 2, 1), strict=True))
+    wanted = [(name, clip * each + k + 1, 3 * each) for clip in range(3)
+              for name, each in steps.items() for k in range(each)]  # fmt: skip
     assert seen == wanted
     assert list(report.seconds) == [*STAGES, "writing"]
     assert all(value > 0 for value in report.seconds.values())

@@ -67,13 +67,30 @@ def test_every_kind_of_output_carries_the_manifest(
 
 def test_making_a_clip_again_from_its_manifest(generate: Run, tmp_path: Path) -> None:
     settings = ("--steps", "base=3", "--noise-aug", "bridge=0.2", "--smoothing", 0.1)
-    first = (*settings, "--guidance", 3, "--negative-prompt", "grey", "--seed", 5)
+    first = (*settings, "--guidance", 3, "--negative-prompt", "grey", "--seed", 5, "--fps", 11)
     assert generate("--prompt", "a star", "--out", tmp_path / "a", *first)[0] == 0
     assert generate("--from-manifest", tmp_path / "a.json", "--out", tmp_path / "b")[0] == 0
     assert generate("--prompt", "a star", "--out", tmp_path / "c", "--seed", 5)[0] == 0
-    a, b, c = (read_clip(tmp_path / name).frames for name in "abc")
-    np.testing.assert_array_equal(a, b)
-    assert not np.array_equal(a, c)
+    a, b, c = (read_clip(tmp_path / name) for name in "abc")
+    np.testing.assert_array_equal(a.frames, b.frames)
+    assert not np.array_equal(a.frames, c.frames)
+    assert a.fps == b.fps == 11 != c.fps
+
+
+def test_a_clip_that_went_on_from_a_stage_is_made_again(generate: Run, tmp_path: Path) -> None:
+    saved = ("--steps", "base=3", "--seed", 5, "--save-stages", tmp_path / "stages")
+    assert generate("--prompt", "a star", "--out", tmp_path / "a", *saved)[0] == 0
+    stage = tmp_path / "stages" / "a.bridge.safetensors"
+    assert generate("--from-stage", stage, "--smoothing", 0.1, "--out", tmp_path / "b")[0] == 0
+    assert generate("--from-manifest", tmp_path / "b.json", "--out", tmp_path / "c")[0] == 0
+    b, c = (read_clip(tmp_path / name).frames for name in "bc")
+    np.testing.assert_array_equal(b, c)
+    told = json.loads((tmp_path / "b.json").read_text()) | {"start_from": "bridge"}
+    (tmp_path / "unknown.json").write_text(json.dumps(told))
+    again = ("--from-manifest", tmp_path / "unknown.json", "--out", tmp_path / "d")
+    code, _, errors = generate(*again)
+    assert code == 2
+    assert "--from-stage" in errors
 
 
 def test_several_prompts_seeds_and_stages(generate: Run, tmp_path: Path) -> None:
@@ -238,6 +255,12 @@ BAD: list[tuple[list[str], int, str]] = [
     (["--prompts", "{tmp}/empty.txt"], 2, "holds no prompts"),
     ([], 2, "There is no prompt"),
     (["--prompt", "a", "--from-stage", "{tmp}/x"], 2, "exclude one another"),
+    (["--from-stage", "{tmp}/wrong.safetensors", "--num", "2"], 2, "drop --num"),
+    (["--from-manifest", "{tmp}/x", "--seed", "0", "--spec", "tiny"], 2, "--seed and --spec"),
+    (["--from-manifest", "{tmp}/cut.webp"], 2, "damaged"),
+    (["--prompt", "a", "--out", "."], 2, "not a name"),
+    (["--prompt", "a", "--out", "frame.png"], 2, "write frame/ instead"),
+    (["--prompt", "a", "--spec", "{tmp}/date.yaml"], 2, "not valid YAML"),
     (["--from-stage", "{tmp}/nothing"], 2, "no stage file"),
     (["--from-stage", "{tmp}/wrong.safetensors"], 2, "4 frames of 16 × 16"),
     (["--from-stage", "{tmp}/cut.safetensors"], 1, "truncated or damaged"),
@@ -258,6 +281,8 @@ def test_bad_input_ends_in_one_sentence_and_leaves_nothing(
     )
     (folder / "empty.txt").write_text("\n# nothing\n")
     (folder / "list.json").write_text("[1, 2]")
+    (folder / "date.yaml").write_text("name: 2024-13-45\n")
+    (folder / "cut.webp").write_bytes(b"RIFF\x10\0\0\0WEBPVP8 ")
     from vidcascade.cascade.result import StageResult
 
     StageResult("base", torch.zeros(1, 9, 3, 16, 16), ["a"], [""], [1]).save(

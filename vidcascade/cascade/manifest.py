@@ -34,6 +34,9 @@ class Manifest:
         arithmetic: device, dtype and attention backend.
         versions: of this package, torch, diffusers and Python.
         asked: what the prompt is a reading of, in its writer's words; "" if it is as written.
+        fps: frames per second of the file, where they were asked for; None is the spec's.
+        start_from: the stage whose result was given, where nothing tells how that was made: such
+            a clip cannot be made again from the manifest alone.
     """
 
     prompt: str
@@ -48,6 +51,8 @@ class Manifest:
     arithmetic: Mapping[str, str]
     versions: Mapping[str, str]
     asked: str = ""
+    fps: float | None = None
+    start_from: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, the spec included."""
@@ -60,7 +65,9 @@ class Manifest:
             "key": self.key,
             "weights": self.weights,
             "weight_hashes": dict(self.weight_hashes),
+            **({"start_from": self.start_from} if self.start_from else {}),
             "stop_after": self.stop_after,
+            **({} if self.fps is None else {"fps": self.fps}),
             "sigmas": {name: list(values) for name, values in self.sigmas.items()},
             "arithmetic": dict(self.arithmetic),
             "versions": dict(self.versions),
@@ -117,6 +124,8 @@ class Manifest:
             arithmetic={str(k): str(v) for k, v in data["arithmetic"].items()},
             versions={str(k): str(v) for k, v in data["versions"].items()},
             asked=str(data.get("asked") or ""),
+            fps=None if data.get("fps") is None else float(data["fps"]),
+            start_from=str(data.get("start_from") or ""),
         )
 
 

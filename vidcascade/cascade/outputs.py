@@ -31,9 +31,9 @@ def plan_outputs(out: Path, count: int, overwrite: bool) -> list[Output]:
     outputs = []
     for index in range(count):
         clip = out if count == 1 else _numbered(out, index)
+        check_output(clip, overwrite)
         outputs.append(Output(clip, manifest_path(clip)))
     for output in outputs:
-        check_output(output.clip, overwrite)
         if output.manifest.exists() and not overwrite:
             raise UsageError(
                 f"{output.manifest} exists already; choose another name or add --force."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,9 +163,14 @@ class VidCascadePipeline(DiffusionPipeline):
         """
         if kwargs.pop("safe_serialization", True) is not True:
             raise UsageError("Cascades are saved as safetensors only: drop safe_serialization.")
+        # diffusers would upload before spec and checksums are there, and load no other variant.
+        if kwargs.pop("push_to_hub", False):
+            raise UsageError("A cascade is uploaded by its push_to_hub(): drop it here.")
+        if kwargs.pop("variant", None) is not None:
+            raise UsageError("A cascade's files have no variants: drop variant.")
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
-        super().save_pretrained(folder, safe_serialization=True, **kwargs)
+        super().save_pretrained(str(folder), safe_serialization=True, **kwargs)
         if self.reader is not None:
             self.reader.save_pretrained(folder / READER, safe_serialization=True)
         elif (folder / READER).is_dir():
@@ -181,7 +187,7 @@ class VidCascadePipeline(DiffusionPipeline):
         """
         if self.reader is None or self.spec.world is None:
             return prompt
-        self._check_prompt(prompt, self.spec, empty=False)
+        self._check_prompt(prompt, empty=False)
         return read_prompt(prompt, self.spec.world, self.reader, self.text_encoder)
 
     def set_attention_backend(self, name: str) -> None:
@@ -293,15 +299,13 @@ class VidCascadePipeline(DiffusionPipeline):
                         )
                     )
             video = torch.cat(parts)
-            kept[stage.name] = StageResult(
-                stage.name, video, result.prompts, result.negative_prompts, result.keys
-            )
+            kept[stage.name] = replace(result, stage=stage.name, video=video)
         self.maybe_free_model_hooks()
         assert video is not None
         frames = to_output(video, output_type)
         if not return_dict:
             return (frames,)
-        return CascadeOutput(frames, spec.fps_after(names[last]), kept, spec)
+        return CascadeOutput(frames, spec.fps_after(names[last]), kept, result.spec)
 
     def _begin(
         self,
@@ -315,12 +319,14 @@ class VidCascadePipeline(DiffusionPipeline):
     ) -> StageResult:
         """Prompts and keys of all samples (as a result of no stage yet, or the given one)."""
         if start_from is not None:
-            if prompt is not None or generator is not None or keys is not None:
+            others = (prompt, negative, generator, keys)
+            if each != 1 or any(other is not None for other in others):
                 raise UsageError(
                     "A saved stage result brings its own prompts and seeds: give no others."
                 )
             start_from.check(spec)
-            return start_from
+            hashes = start_from.run_hashes(spec, self.weight_hashes)
+            return replace(start_from, spec=start_from.run_spec(spec), weight_hashes=hashes)
         prompts = [prompt] if isinstance(prompt, str) else list(prompt or [])
         if not prompts:
             raise UsageError("There is no prompt: say what the clip should show.")
@@ -335,24 +341,30 @@ class VidCascadePipeline(DiffusionPipeline):
                 f"There are {len(prompts)} prompts and {len(negatives)} negative prompts: give one "
                 "for all, or one for each."
             )
-        for text in prompts:
-            self._check_prompt(text, spec, empty=False)
-        for text in negatives:
-            self._check_prompt(text, spec, empty=True)
+        self.check_prompts(prompts, negatives)
         prompts = [p for p in prompts for _ in range(each)]
         negatives = [n for n in negatives for _ in range(each)]
         if keys is None:
             keys = draw_keys(generator, len(prompts))
         elif len(keys) != len(prompts):
             raise UsageError(f"There are {len(prompts)} samples and {len(keys)} keys.")
-        return StageResult("", torch.empty(0), prompts, negatives, list(keys))
+        return StageResult(
+            "", torch.empty(0), prompts, negatives, list(keys), spec, self.weight_hashes
+        )
 
-    def _check_prompt(self, text: str, spec: CascadeSpec, empty: bool) -> None:
+    def check_prompts(self, prompts: Sequence[str], negatives: Sequence[str] = ()) -> None:
+        """Raise :class:`UsageError` unless all texts can be read; negatives may be empty."""
+        for text in prompts:
+            self._check_prompt(text, empty=False)
+        for text in negatives:
+            self._check_prompt(text, empty=True)
+
+    def _check_prompt(self, text: str, empty: bool) -> None:
         if not isinstance(text, str):
             raise UsageError(f"A prompt must be text, not {type(text).__name__}.")
         if not empty and not text.strip():
             raise UsageError("The prompt is empty: say what the clip should show.")
-        tokens, limit = self.text_encoder.count_tokens(text), spec.text.max_tokens
+        tokens, limit = self.text_encoder.count_tokens(text), self.spec.text.max_tokens
         if tokens > limit:
             raise UsageError(
                 f"The prompt has {tokens} tokens and the text encoder reads {limit}: shorten "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from vidcascade.errors import UsageError
 from vidcascade.nn.precision import working_dtype
 from vidcascade.video import as_fps
 from vidcascade.video.atomic import check_parent
+from vidcascade.video.writing import check_rate
 
 _SEEDS = 2**64  # what a generator takes
+_TOGETHER = 8  # clips that go through a GPU's networks at once
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def produce(
 
     Raises:
         UsageError: a request that cannot work; nothing has been written then.
-        VidCascadeError: writing failed; nothing half-written is left.
+        VidCascadeError: writing failed; nothing half-written is left, and the clips before it are.
     """
     count = request.count
     if len(request.asked) not in (0, len(request.prompts)):
@@ -131,62 +133,103 @@ def produce(
             f"There are {len(request.prompts)} prompts, and {len(request.asked)} texts that they "
             "are readings of: give one for each, or none."
         )
+    spec = with_settings(pipeline.spec, Settings(steps=request.steps))
     if request.fps is not None:
         as_fps(request.fps)
-    spec = with_settings(pipeline.spec, Settings(steps=request.steps))
+    last = spec.stage(request.stop_after or spec.stages[-1].name)
+    check_rate(out, request.fps or spec.fps_after(last.name))
     outputs = plan_outputs(out, count, request.overwrite)
     if request.save_stages is not None:
         _plan_stages(request, outputs, spec)
-    seeds: list[int | None] = [None] * count
-    arguments: dict[str, Any] = {}
-    if request.start_from is not None:
-        arguments["start_from"] = request.start_from
-    else:
-        prompts = [request.prompts[i % len(request.prompts)] for i in range(count)]
-        negatives = list(request.negative_prompts)
-        if len(negatives) not in (1, len(request.prompts)):
-            raise UsageError(
-                f"There are {len(request.prompts)} prompts and {len(negatives)} negative prompts: "
-                "give one for all, or one for each."
-            )
-        arguments["prompt"] = prompts
-        arguments["negative_prompt"] = [negatives[i % len(negatives)] for i in range(count)]
-        if request.keys is not None:
-            arguments["keys"] = list(request.keys)
-        else:
-            if request.seed < 0:
-                raise UsageError(f"The seed must not be negative, and {request.seed} is.")
-            if request.seed + count > _SEEDS:
-                raise UsageError(f"The seeds must be below 2^64, and {request.seed} is too large.")
-            seeds = [request.seed + i for i in range(count)]
-            arguments["keys"] = [
-                key_of(torch.Generator().manual_seed(request.seed + i)) for i in range(count)
-            ]
+    samples = _samples(request, count)
+    if request.start_from is None:
+        pipeline.check_prompts(samples.prompts, samples.negatives)
     clock = _StageClock(spec, count, on_step)
-    result = pipeline(
-        **arguments,
-        num_inference_steps=request.steps,
-        guidance_scale=request.guidance,
-        noise_augmentation=request.noise_augmentation,
-        smoothing=request.smoothing,
-        stop_after=request.stop_after,
-        output_type="pt",
-        callback_on_step_end=clock,
-    )
-    seconds = clock.finish()
-    assert isinstance(result, CascadeOutput)
-    fps = result.fps if request.fps is None else request.fps
-    asked = [request.asked[i % len(request.asked)] if request.asked else "" for i in range(count)]
-    manifests = _manifests(pipeline, result, seeds, _own_name(weights), attention, asked)
-    began = time.monotonic()
-    if request.save_stages is not None:
-        _save_stages(request, result, outputs)
-    for output, clip, manifest in zip(outputs, result.frames, manifests, strict=True):
-        pixels = (clip.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
-        write_output(output, pixels, fps, manifest, request.overwrite)
-    seconds["writing"] = time.monotonic() - began
-    _, frames, _, size, _ = result.frames.shape
-    return Report(outputs, manifests, seconds, frames, size, fps)
+    report = Report(outputs, [])
+    writing = 0.0
+    together = 1 if pipeline._execution_device.type == "cpu" else _TOGETHER
+    # A few at a time: what is made is on disk, and of hundreds of clips few are in memory.
+    for begin in range(0, count, together):
+        which = slice(begin, min(begin + together, count))
+        clock.begin()
+        result = pipeline(
+            **_arguments(request, samples, which),
+            num_inference_steps=request.steps,
+            guidance_scale=request.guidance,
+            noise_augmentation=request.noise_augmentation,
+            smoothing=request.smoothing,
+            stop_after=request.stop_after,
+            output_type="pt",
+            callback_on_step_end=clock,
+        )
+        clock.end()
+        assert isinstance(result, CascadeOutput)
+        began = time.monotonic()
+        about = (_own_name(weights), attention)
+        manifests = _manifests(pipeline, result, request, samples, which, *about)
+        if request.save_stages is not None:
+            _save_stages(request, result, outputs[which], samples.asked[which])
+        fps = result.fps if request.fps is None else request.fps
+        for output, clip, manifest in zip(outputs[which], result.frames, manifests, strict=True):
+            pixels = (clip.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
+            write_output(output, pixels, fps, manifest, request.overwrite)
+        _, report.frames, _, report.size, _ = result.frames.shape
+        report.manifests += manifests
+        report.fps = fps
+        writing += time.monotonic() - began
+    report.seconds = clock.seconds | {"writing": writing}
+    return report
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """What belongs to each clip, one of each for each."""
+
+    prompts: list[str]
+    negatives: list[str]
+    seeds: list[int | None]
+    keys: list[int]
+    asked: list[str]
+
+
+def _samples(request: Request, count: int) -> _Samples:
+    unknown: list[int | None] = [None] * count
+    given = request.start_from
+    if given is not None:
+        asked = given.asked or [""] * count
+        return _Samples(given.prompts, given.negative_prompts, unknown, given.keys, asked)
+    negatives = list(request.negative_prompts)
+    if len(negatives) not in (1, len(request.prompts)):
+        raise UsageError(
+            f"There are {len(request.prompts)} prompts and {len(negatives)} negative prompts: "
+            "give one for all, or one for each."
+        )
+    prompts, asked = list(request.prompts), list(request.asked) or [""]
+    seeds, keys = unknown, list(request.keys or ())
+    if request.keys is None:
+        if request.seed < 0:
+            raise UsageError(f"The seed must not be negative, and {request.seed} is.")
+        if request.seed + count > _SEEDS:
+            raise UsageError(f"The seeds must be below 2^64, and {request.seed} is too large.")
+        seeds = [request.seed + i for i in range(count)]
+        keys = [key_of(torch.Generator().manual_seed(request.seed + i)) for i in range(count)]
+    elif len(keys) != count:
+        raise UsageError(f"There are {count} samples and {len(keys)} keys: give one for each.")
+
+    def in_turn(texts: list[str]) -> list[str]:
+        return [texts[i % len(texts)] for i in range(count)]
+
+    return _Samples(in_turn(prompts), in_turn(negatives), seeds, keys, in_turn(asked))
+
+
+def _arguments(request: Request, samples: _Samples, which: slice) -> dict[str, Any]:
+    if request.start_from is not None:
+        return {"start_from": request.start_from.part(which)}
+    return {
+        "prompt": samples.prompts[which],
+        "negative_prompt": samples.negatives[which],
+        "keys": samples.keys[which],
+    }
 
 
 class _StageClock:
@@ -200,30 +243,28 @@ class _StageClock:
             stage.name: stage.steps * samples * (stage.rounds if stage.kind == "bridge" else 1)
             for stage in spec.stages
         }
-        self.began = self.since = time.monotonic()
         self.seconds: dict[str, float] = {}
+        self.done: dict[str, int] = {}
         self.stage = ""
-        self.done = 0
+        self.since = time.monotonic()
+
+    def begin(self) -> None:
+        """Some samples are begun."""
+        self.since = time.monotonic()
 
     def __call__(self, pipeline: Any, step: int, sigma: float, about: dict[str, Any]) -> None:
-        name, which = about["stage"], about["samples"]
-        if name != self.stage:
-            self._end_stage()
-            self.stage, self.done = name, 0
-        self.done += which.stop - which.start
-        self.seconds[name] = time.monotonic() - self.since
+        self.stage, which = about["stage"], about["samples"]
+        self.end()  # preparing a stage (flow, noise) counts as the stage itself
+        self.done[self.stage] = self.done.get(self.stage, 0) + which.stop - which.start
         if self.report is not None:
-            self.report(name, self.done, self.totals[name])
+            self.report(self.stage, self.done[self.stage], self.totals[self.stage])
 
-    def _end_stage(self) -> None:
-        # Preparing a stage (flow, noise) counts as the stage itself.
-        self.since = self.since + self.seconds.get(self.stage, 0.0)
-
-    def finish(self) -> dict[str, float]:
-        """Seconds of each stage."""
+    def end(self) -> None:
+        """What has passed was the stage's that is running."""
+        now = time.monotonic()
         if self.stage:
-            self.seconds[self.stage] = time.monotonic() - self.since
-        return dict(self.seconds)
+            self.seconds[self.stage] = self.seconds.get(self.stage, 0.0) + now - self.since
+        self.since = now
 
 
 def _own_name(weights: str) -> str:
@@ -237,10 +278,11 @@ def _own_name(weights: str) -> str:
 def _manifests(
     pipeline: VidCascadePipeline,
     result: CascadeOutput,
-    seeds: Sequence[int | None],
+    request: Request,
+    samples: _Samples,
+    which: slice,
     weights: str,
     attention: str,
-    asked: Sequence[str],
 ) -> list[Manifest]:
     spec = result.spec
     assert spec is not None
@@ -251,7 +293,7 @@ def _manifests(
         "dtype": str(working_dtype(spec.dtype, device)).removeprefix("torch."),
         "attention": attention,
     }
-    sigmas = {stage.name: schedule_of(stage).sigmas for stage in spec.stages}
+    given = request.start_from
     return [
         Manifest(
             prompt,
@@ -260,17 +302,20 @@ def _manifests(
             key,
             spec,
             weights,
-            pipeline.weight_hashes,
-            sigmas,
+            last.weight_hashes,
+            {stage.name: schedule_of(stage).sigmas for stage in spec.stages},
             last.stage,
             arithmetic,
             versions(),
-            asked=read,
+            asked=asked,
+            fps=request.fps,
+            start_from="" if given is None or given.spec is not None else given.stage,
         )
-        for prompt, negative, seed, key, read in zip(
-            last.prompts, last.negative_prompts, seeds, last.keys, asked, strict=True
+        for prompt, negative, seed, key, asked in zip(
+            last.prompts, last.negative_prompts, samples.seeds[which], last.keys,
+            samples.asked[which], strict=True,
         )
-    ]
+    ]  # fmt: skip
 
 
 def _stage_file(request: Request, output: Output, stage: str) -> Path:
@@ -294,9 +339,12 @@ def _plan_stages(request: Request, outputs: list[Output], spec: CascadeSpec) -> 
                 raise UsageError(f"{there} exists already; choose another folder or add --force.")
 
 
-def _save_stages(request: Request, result: CascadeOutput, outputs: list[Output]) -> None:
+def _save_stages(
+    request: Request, result: CascadeOutput, outputs: list[Output], asked: list[str]
+) -> None:
     assert request.save_stages is not None
     request.save_stages.mkdir(exist_ok=True)
     for name, stage in result.stages.items():
+        told = replace(stage, asked=asked)
         for index, output in enumerate(outputs):
-            stage.sample(index).save(_stage_file(request, output, name), request.overwrite)
+            told.sample(index).save(_stage_file(request, output, name), request.overwrite)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -27,6 +28,10 @@ class StageResult:
         video: (B, T, 3, H, W) float32 in [-1, 1].
         prompts, negative_prompts: one for each sample.
         keys: one for each sample; all later noise follows from it.
+        spec: the cascade as it was run up to here; None where nobody knows.
+        weight_hashes: SHA-256 of its weights, by file.
+        asked: one for each sample: what its prompt is a reading of, "" if it is as written; or
+            none at all.
     """
 
     stage: str
@@ -34,6 +39,31 @@ class StageResult:
     prompts: list[str]
     negative_prompts: list[str]
     keys: list[int]
+    spec: CascadeSpec | None = None
+    weight_hashes: Mapping[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def run_spec(self, spec: CascadeSpec) -> CascadeSpec:
+        """Of a run that goes on from here: up to here as it was, and ``spec`` after that."""
+        if self.spec is None:
+            return spec
+        was = {stage.name: stage for stage in self.spec.stages}
+        done = self._done(spec)
+        stages = (was.get(s.name, s) if s.name in done else s for s in spec.stages)
+        return spec.model_copy(update={"stages": tuple(stages)})
+
+    def run_hashes(self, spec: CascadeSpec, hashes: Mapping[str, str]) -> dict[str, str]:
+        """Likewise, of the weights, where ``hashes`` are those after this stage."""
+        if self.spec is None:
+            return dict(hashes)
+        done = tuple(f"{name}/" for name in self._done(spec))
+        before = {file: was for file, was in self.weight_hashes.items() if file.startswith(done)}
+        after = {file: now for file, now in hashes.items() if not file.startswith(done)}
+        return dict(sorted((before | after).items()))
+
+    def _done(self, spec: CascadeSpec) -> list[str]:
+        names = [stage.name for stage in spec.stages]
+        return names[: names.index(self.stage) + 1]
 
     def check(self, spec: CascadeSpec) -> None:
         """Raise :class:`UsageError` unless ``spec`` can go on from here."""
@@ -47,6 +77,7 @@ class StageResult:
         if not torch.isfinite(self.video).all():
             raise UsageError(f"The saved {self.stage} result holds NaN or infinity: make it again.")
         lengths = {len(self.prompts), len(self.negative_prompts), len(self.keys)}
+        lengths |= {len(self.asked)} if self.asked else set()
         if lengths != {self.video.shape[0]}:
             raise UsageError(
                 f"The saved {self.stage} result holds {self.video.shape[0]} videos and other "
@@ -55,12 +86,17 @@ class StageResult:
 
     def sample(self, index: int) -> StageResult:
         """One sample as a result of its own."""
-        return StageResult(
-            self.stage,
-            self.video[index : index + 1],
-            [self.prompts[index]],
-            [self.negative_prompts[index]],
-            [self.keys[index]],
+        return self.part(slice(index, index + 1))
+
+    def part(self, which: slice) -> StageResult:
+        """Some samples as a result of their own."""
+        return replace(
+            self,
+            video=self.video[which],
+            prompts=self.prompts[which],
+            negative_prompts=self.negative_prompts[which],
+            keys=self.keys[which],
+            asked=self.asked[which],
         )
 
     def save(self, path: str | Path, overwrite: bool = False) -> None:
@@ -70,7 +106,12 @@ class StageResult:
             "prompts": self.prompts,
             "negative_prompts": self.negative_prompts,
             "keys": self.keys,
+            "asked": self.asked,
+            "weight_hashes": dict(self.weight_hashes),
         }
+        if self.spec is not None:
+            # Words that people's own clips taught are theirs to publish.
+            about["spec"] = self.spec.model_dump(mode="json", exclude={"world": {"learnt"}})
         with atomic_path(path, overwrite) as temporary:
             save_file(
                 {"video": self.video.float().contiguous()},
@@ -98,14 +139,20 @@ class StageResult:
                     )
                 video = opened.get_tensor("video")
             about = json.loads(metadata["about"])
+            spec, hashes = about.get("spec"), about.get("weight_hashes") or {}
             return cls(
                 str(about["stage"]),
                 video.float(),
                 [str(p) for p in about["prompts"]],
                 [str(p) for p in about["negative_prompts"]],
                 [int(k) for k in about["keys"]],
+                None if spec is None else CascadeSpec.from_dict(spec, where=str(path)),
+                {str(name): str(value) for name, value in hashes.items()},
+                [str(text) for text in about.get("asked") or []],
             )
-        except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
+        except (
+            SafetensorError, ValueError, KeyError, TypeError, AttributeError, OSError
+        ) as error:  # fmt: skip
             raise VidCascadeError(
                 f"The stage file {path} is truncated or damaged: make it again with --save-stages."
             ) from error

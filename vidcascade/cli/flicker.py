@@ -89,6 +89,8 @@ def flicker(
     outputs = [path for path in (json_file, csv_file, report) if path is not None]
     _check_outputs(outputs, overwrite)
     limits = [_limit(text) for text in fail_above or []]
+    if lpips is not None and reference is None:
+        raise UsageError("--lpips is for tLP, which needs the clip as it should be: --reference.")
     if compare and len(clips) < 2:
         raise UsageError("--compare needs two clips or more.")
     borders = borders_from(window_borders) if window_borders else None

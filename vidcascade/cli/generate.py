@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +14,7 @@ from vidcascade.cli.options import per_stage, read_prompts
 from vidcascade.errors import UsageError
 
 if TYPE_CHECKING:
+    from vidcascade.cascade.manifest import Manifest
     from vidcascade.cascade.pipeline import VidCascadePipeline
     from vidcascade.cascade.production import Report, Request
     from vidcascade.cascade.spec import CascadeSpec
@@ -25,7 +27,9 @@ def generate(
     prompt: Annotated[list[str] | None, typer.Option(help="What to show; repeatable.")] = None,
     prompts: Annotated[Path | None, typer.Option(help="File with a prompt on each line.")] = None,
     negative_prompt: Annotated[list[str] | None, typer.Option(help="What to avoid.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the first clip; the others count up.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the first clip; the others count up [0].")
+    ] = None,
     num: Annotated[int | None, typer.Option(help="Clips in all [one for each prompt].")] = None,
     steps: Annotated[str | None, typer.Option(help=f"Sampling steps. {_PER_STAGE}")] = None,
     guidance: Annotated[
@@ -74,6 +78,11 @@ def generate(
     """Turn prompts into clips with a trained cascade."""
     asked = [*(prompt or []), *(read_prompts(prompts) if prompts else [])]
     _check_sources(asked, from_stage, from_manifest)
+    told = {"--seed": seed, "--num": num, "--negative-prompt": negative_prompt}
+    if from_stage is not None:
+        _refuse(told, "A stage file brings its own prompts and seeds")
+    if from_manifest is not None:
+        _refuse(told | {"--spec": spec}, "A manifest says how its clip was made")
     changes = {
         "steps": per_stage(steps, "--steps", int),
         "guidance": per_stage(guidance, "--guidance", float),
@@ -99,7 +108,7 @@ def generate(
     request = Request(
         prompts=asked,
         negative_prompts=negative_prompt or [""],
-        seed=seed,
+        seed=seed or 0,
         num=num,
         stop_after=stop_after,
         fps=fps,
@@ -123,13 +132,16 @@ def generate(
         )
     if stop_after is not None:
         pipeline.spec.stage(stop_after)
+    if request.start_from is not None:
+        _warn_of_weights(pipeline, dict(request.start_from.weight_hashes), "stage file")
     running = with_settings(pipeline.spec, Settings(**changes))  # type: ignore[arg-type]
     if not as_written:
         read = _read(pipeline, asked)
         if read != asked:
             reworded = [a if a != r else "" for a, r in zip(asked, read, strict=True)]
             request, asked = replace(request, prompts=read, asked=reworded), read
-    _warn(pipeline, asked, expected, dtype)
+    _warn_of_weights(pipeline, expected, "manifest")
+    _warn(pipeline, asked, dtype)
     _warn_of_students(running, negative_prompt or [])
     loaded = time.time()
     with StageBars(running, request.count, quiet=json_) as bars:
@@ -150,8 +162,19 @@ def _check_sources(prompts: list[str], from_stage: Path | None, from_manifest: P
         )
 
 
-def _repeat(request: Request, manifest: Any) -> tuple[Request, CascadeSpec, dict[str, str]]:
+def _refuse(given: Mapping[str, object], why: str) -> None:
+    """Options that would have no effect."""
+    if names := [name for name, value in given.items() if value is not None]:
+        raise UsageError(f"{why}: drop {' and '.join(names)}.")
+
+
+def _repeat(request: Request, manifest: Manifest) -> tuple[Request, CascadeSpec, dict[str, str]]:
     """The request of a manifest, with what the user asks for differently on top."""
+    if manifest.start_from:
+        raise UsageError(
+            f"That clip went on from a {manifest.start_from} of which its manifest does not know "
+            "how it was made: give the stage's file with --from-stage."
+        )
     repeated = replace(
         request,
         prompts=[manifest.prompt],
@@ -160,6 +183,7 @@ def _repeat(request: Request, manifest: Any) -> tuple[Request, CascadeSpec, dict
         asked=[manifest.asked],
         num=None,
         stop_after=request.stop_after or manifest.stop_after,
+        fps=request.fps or manifest.fps,
     )
     return repeated, manifest.spec, dict(manifest.weight_hashes)
 
@@ -219,9 +243,12 @@ def _read(pipeline: VidCascadePipeline, prompts: list[str]) -> list[str]:
     return read
 
 
-def _warn(
-    pipeline: VidCascadePipeline, prompts: list[str], expected: dict[str, str], dtype: str | None
-) -> None:
+def _warn_of_weights(pipeline: VidCascadePipeline, expected: dict[str, str], where: str) -> None:
+    if expected and _of_networks(expected) != _of_networks(pipeline.weight_hashes):
+        _say(f"these are not the weights that the {where} names: the clip will differ.")
+
+
+def _warn(pipeline: VidCascadePipeline, prompts: list[str], dtype: str | None) -> None:
     """Say what will not be as the user may think."""
     from vidcascade.data.known import check_prompt, describe_world
     from vidcascade.nn.precision import working_dtype
@@ -229,8 +256,6 @@ def _warn(
     device = pipeline._execution_device
     if dtype is not None and str(working_dtype(dtype, device)) != f"torch.{dtype}":
         _say(f"this {device.type} has no {dtype} arithmetic: computing in float32.")
-    if expected and _of_networks(expected) != _of_networks(pipeline.weight_hashes):
-        _say("these are not the weights that the manifest names: the clip will differ.")
     world = pipeline.spec.world
     if world is None:
         return
