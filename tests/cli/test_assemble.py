@@ -40,6 +40,21 @@ def test_networks_become_a_cascade(command: Command, tiny_cascade: Path, tmp_pat
     assert (out / "README.md").read_text() == "What it is.\n"
 
 
+def test_only_a_cascade_is_ever_replaced(
+    command: Command, tiny_cascade: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "runs"
+    mine.mkdir()
+    (mine / "checkpoint").write_text("dear")
+    base = f"--network=base={tiny_cascade / 'base'}"
+    code, _, errors = command("assemble", mine, "--spec", "tiny", base, "--force")
+    assert code == 2
+    assert "holds other things" in errors
+    assert (mine / "checkpoint").read_text() == "dear"
+    (mine / "checkpoint").unlink()  # an empty folder costs nobody anything
+    assert command("assemble", mine, "--spec", "tiny", base, "--force")[0] == 0
+
+
 def test_what_cannot_be_assembled(command: Command, tiny_cascade: Path, tmp_path: Path) -> None:
     base = f"base={tiny_cascade / 'base'}"
     cases: list[tuple[list[str], int, str]] = [
@@ -48,6 +63,7 @@ def test_what_cannot_be_assembled(command: Command, tiny_cascade: Path, tmp_path
         (["--network", f"bridge={tiny_cascade / 'bridge'}"], 2, "no weights for base"),
         (["--network", f"base={tiny_cascade / 'bridge'}"], 1, "do not match the spec"),
         (["--network", f"base={tmp_path}"], 1, "incomplete or damaged"),
+        (["--network", f"base={tmp_path}/typo"], 2, "There is no folder"),
         (["--network", base, "--dtype", "int8"], 2, "float32"),
         (["--network", base, "--card", str(tmp_path / "none")], 2, "model card"),
     ]

@@ -23,6 +23,7 @@ from vidcascade.errors import UsageError
 from vidcascade.nn.low_rank import fingerprint
 from vidcascade.nn.text import build_text_encoder
 from vidcascade.video import atomic_path
+from vidcascade.video.atomic import check_own_folder
 
 
 def assemble_cascade(
@@ -52,11 +53,13 @@ def assemble_cascade(
         reader: folder of a reader of prompts, as ``scripts/train_reader.py`` writes it.
 
     Raises:
-        UsageError: a name that is no stage of the spec, a base without weights, a student of
+        UsageError: ``out`` exists and may not be replaced, or is no cascade's, a name that is no
+            stage of the spec, a base without weights, a student of
             which the spec knows nothing, or no reader where one is named.
         VidCascadeError: weights that are damaged or do not match the spec, or a student of other
             weights.
     """
+    check_own_folder(out, overwrite, weights.MARKS)
     for name in networks:
         spec.stage(name)
     students = students or {}

@@ -18,6 +18,7 @@ from vidcascade.nn.loading import load_model
 
 CHECKSUMS = "checksums.json"
 SPEC_FILE = "spec.yaml"
+MARKS = ("model_index.json", CHECKSUMS)  # by which a cascade's folder is known
 
 
 def bundled_weights(name: str = "stickers") -> Path:
@@ -26,15 +27,20 @@ def bundled_weights(name: str = "stickers") -> Path:
     Raises:
         VidCascadeError: this installation has none of that name.
     """
+    found = _bundled(name)
+    if found is None:
+        raise VidCascadeError(
+            f"This installation has no bundled weights called {name!r}: give --weights a folder or "
+            "a hub id, or install vidcascade again."
+        )
+    return found
+
+
+def _bundled(name: str) -> Path | None:
     inside = Path(str(importlib.resources.files("vidcascade"))) / "_bundled" / "weights" / name
     checkout = Path(__file__).parents[2] / "assets" / "weights" / name
-    for folder in (inside, checkout):
-        if (folder / "model_index.json").is_file():
-            return folder
-    raise VidCascadeError(
-        f"This installation has no bundled weights called {name!r}: give --weights a folder or a "
-        "hub id, or install vidcascade again."
-    )
+    here = (f for f in (inside, checkout) if (f / "model_index.json").is_file())
+    return next(here, None)
 
 
 def resolve_weights(
@@ -46,11 +52,12 @@ def resolve_weights(
         UsageError: nothing of that name.
         VidCascadeError: the download failed.
     """
-    folder = Path(name)
-    if folder.is_dir():
+    folder, text = Path(name), str(name)
+    bare = Path(folder.name) == folder
+    # A folder of somebody's pictures may be called "stickers" as well.
+    if folder.is_dir() and not (bare and _bundled(text) and not (folder / SPEC_FILE).is_file()):
         return folder
-    text = str(name)
-    if "/" not in text and not folder.exists():
+    if bare and not folder.is_file():
         return bundled_weights(text)
     if text.count("/") != 1 or folder.exists() or text.startswith((".", "/", "~")):
         raise UsageError(

@@ -60,12 +60,13 @@ def finetune(
     """
     from diffusers.utils import logging
 
+    from vidcascade.cascade.weights import MARKS
     from vidcascade.training import finetuning
     from vidcascade.training.mixing import mix
     from vidcascade.training.sheets import SheetWriter
     from vidcascade.training.sources import FolderSource
     from vidcascade.training.trainer import RunSettings
-    from vidcascade.video.atomic import check_parent, check_replaceable
+    from vidcascade.video.atomic import check_own_folder, check_parent
 
     logging.set_verbosity_error()  # diffusers says much about casts that are meant
     with plain_warnings():
@@ -74,7 +75,7 @@ def finetune(
         )
         out = out.absolute()
         check_parent(out)
-        check_replaceable(out, force)
+        check_own_folder(out, force, MARKS)
         new = FolderSource.open(spec, stage, data, stills=True)
         list_skipped(new.folder.skipped, len(new.folder.entries))
         source = mix(spec, stage, new, share, seed)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 from safetensors import SafetensorError
 
-from vidcascade.errors import VidCascadeError
+from vidcascade.errors import UsageError, VidCascadeError
 
 __all__ = ["load_model"]
 
@@ -23,12 +23,19 @@ def load_model(kind: type[Model], folder: Path) -> Model:
         folder: with ``config.json`` and safetensors.
 
     Raises:
+        UsageError: there is no such folder.
         VidCascadeError: files that are missing, truncated, tampered with or of another network.
     """
+    if not folder.is_dir():  # diffusers would take its name for a repository's
+        raise UsageError(f"There is no folder {folder}: name one that holds a network's weights.")
     made: Any = kind
     try:
         network: Model = made.from_pretrained(
-            folder, use_safetensors=True, dtype=torch.float32, low_cpu_mem_usage=False
+            folder,
+            use_safetensors=True,
+            dtype=torch.float32,
+            low_cpu_mem_usage=False,
+            local_files_only=True,
         )
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -24,7 +24,7 @@ from vidcascade.cascade.reading import READER, load_reader
 from vidcascade.cascade.recipe import StudentSpec
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.students import STUDENT_FILE, merge_student, save_student
-from vidcascade.cascade.weights import resolve_weights, verify_checksums
+from vidcascade.cascade.weights import MARKS, resolve_weights, verify_checksums
 from vidcascade.data.folder import METADATA
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
@@ -38,7 +38,7 @@ from vidcascade.training.objective import stage_loss
 from vidcascade.training.processes import process_state
 from vidcascade.training.sources import MixedSource
 from vidcascade.training.trainer import ENDLESS, RunSettings, SheetMaker, StageRun
-from vidcascade.video.atomic import check_parent, check_replaceable
+from vidcascade.video.atomic import check_own_folder, check_parent
 
 # A quarter of the rates that the bundled weights were trained with, and a shorter average, which
 # must not be made of the old weights at the end of a short run.
@@ -107,7 +107,7 @@ def finetune(
         VidCascadeError: as :func:`~vidcascade.training.trainer.train_stage`.
     """
     check_parent(out)
-    check_replaceable(out, overwrite)
+    check_own_folder(out, overwrite, MARKS)
     run = replace(settings, init=weights / stage)
     if rank is not None and rank < 1:
         raise UsageError(f"The rank must be at least 1, not {rank}.")
