@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.interpolation.conftest import scene, write
+from tests.interpolation.conftest import scene, spoilt, write
 from vidcascade.video import read_clip
 
 Run = Callable[..., tuple[int, str, str]]
@@ -72,6 +72,17 @@ def test_preview(command: Run, tmp_path: Path, clip: Path) -> None:
     assert code == 0, errors
     assert "ours on the right" in text
     assert read_clip(tmp_path / "p.mp4").frames.shape[1:] == (48, 128, 3)
+
+
+def test_a_preview_says_what_is_wrong_with_the_clip(command: Run, tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole.mkv", scene(8, 96, 128), options={"bf": "0", "crf": "5"})
+    source = spoilt(whole, tmp_path / "in.mkv")
+    args = ("interpolate", source, tmp_path / "p.mp4", "--preview")
+    code, text, errors = command(*args, "--steps", 2)  # of which the network takes one
+    assert code == 0, errors
+    assert "ours on the right" in text
+    assert "vidcascade: warning: The interpolation network" in errors
+    assert f"vidcascade: note: {source} is damaged at frame 5." in errors
 
 
 def test_encoder_options(command: Run, tmp_path: Path, clip: Path) -> None:
@@ -135,6 +146,19 @@ BAD: list[tuple[list[str], int, str]] = [
     (["{in}", "{in}"], 2, "the input itself"),
     (["{in}", "{in}/text.mp4"], 2, "is a file"),
     (["{in}", "{in}/../outs", "--preview"], 2, "one clip"),
+    (["{in}/clip.mp4", "{in}/o.gif", "--factor", "8"], 2, "at most 100 frames per second, not 192"),
+    (["{in}/clip.mp4", "{in}/o.gif", "--fps", "120", "--preview"], 2, "at most 100"),
+    (["{in}/text.mp4", "{in}/o.mov", "--preview"], 2, "Cannot write .mov"),  # before it is read
+    (["{in}/text.mp4", "{in}/o.m4v", "--preview"], 2, "Cannot write .m4v"),
+    (["{in}/clip.mp4", "{in}/o.mp4", "--preview", "--json"], 2, "--json has no effect"),
+    (["{in}/clip.mp4", "{in}/o.mp4", "--preview", "--crf", "0"], 2, "--crf has no effect"),
+    (
+        ["{in}/clip.mp4", "{in}/o.mp4", "--preview", "--resume", "--codec", "av1"],
+        2,
+        "--codec, --resume have no effect together with --preview",
+    ),
+    (["{in}/clip.mp4", "{in}/o.mp4", "--preview", "--encoder", "preset=fast"], 2, "--encoder has"),
+    (["{in}/clip.mp4", "{in}/o.mp4", "--preview", "--on-interrupt", "keep"], 2, "--on-interrupt"),
 ]
 
 
@@ -252,21 +276,12 @@ def test_nothing_is_overwritten_unasked(command: Run, tmp_path: Path, clip: Path
     assert len(read_clip(out)) == 20
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-@pytest.mark.parametrize(
-    ("choice", "left"), [("discard", []), ("keep", ["o.mp4"]), ("resumable", [".o.mp4.vidcascade"])]
-)
-def test_ctrl_c(tmp_path: Path, choice: str, left: list[str]) -> None:
+def interrupted(source: Path, output: Path, *options: str) -> tuple[int, str]:
+    """Exit code and stderr of a run that is sent Ctrl-C while ``o.mp4`` in ``output`` is made."""
     import signal
     import time
 
-    folder = tmp_path / "in"
-    folder.mkdir()
-    source = write(folder / "in.mp4", scene(150, 96, 128, step=1))
-    output = tmp_path / "out"
-    output.mkdir()
-    command = [sys.executable, "-m", "vidcascade", "interpolate", str(source),
-               str(output / "o.mp4"), "--factor", "8", "--on-interrupt", choice, *FAST]  # fmt: skip
+    command = [sys.executable, "-m", "vidcascade", "interpolate", str(source), *options, *FAST]
     # Where the tests are run in the background it is ignored, which the child would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -280,8 +295,38 @@ def test_ctrl_c(tmp_path: Path, choice: str, left: list[str]) -> None:
         pytest.fail("nothing was begun that could be interrupted")
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=60)
-    assert running.returncode == 130, errors
     assert "Traceback" not in errors
+    return running.returncode, errors
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize(
+    ("choice", "left"), [("discard", []), ("keep", ["o.mp4"]), ("resumable", [".o.mp4.vidcascade"])]
+)
+def test_ctrl_c(tmp_path: Path, choice: str, left: list[str]) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    source = write(folder / "in.mp4", scene(150, 96, 128, step=1))
+    output = tmp_path / "out"
+    output.mkdir()
+    options = ("--factor", "8", "--on-interrupt", choice)
+    code, errors = interrupted(source, output, str(output / "o.mp4"), *options)
+    assert code == 130, errors
     assert [p.name for p in output.iterdir()] == left
     if choice == "keep":
         assert 0 < len(read_clip(output / "o.mp4")) < 1200
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_ctrl_c_stops_a_folder_whatever_it_keeps(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write(folder / "o.mp4", scene(150, 96, 128, step=1))
+    write(folder / "p.mp4", scene(4))
+    output = tmp_path / "out"
+    options = ("--factor", "8", "--on-interrupt", "keep")
+    code, errors = interrupted(folder, output, str(output), *options)
+    assert code == 130, errors
+    assert "add --resume" in errors
+    assert [p.name for p in output.iterdir()] == ["o.mp4"]
+    assert 0 < len(read_clip(output / "o.mp4")) < 1200

@@ -91,6 +91,23 @@ def write(
     return path
 
 
+def spoilt(path: Path, copy: Path, number: int = 5) -> Path:
+    """A copy of a video of one stream in which half of a packet is zeros."""
+    with av.open(str(path)) as container, av.open(str(copy), "w") as out:
+        stream = out.add_stream_from_template(container.streams.video[0])
+        for place, packet in enumerate(container.demux(video=0)):
+            if not packet.size:
+                continue
+            data = bytes(packet)
+            if place == number:
+                data = data[: len(data) // 2].ljust(len(data), b"\0")
+            new = av.Packet(data)
+            new.pts, new.dts, new.time_base = packet.pts, packet.dts, packet.time_base
+            new.stream = stream
+            out.mux(new)
+    return copy
+
+
 def planes_of(path: Path) -> list[list[NDArray[Any]]]:
     """All decoded planes of a video, frame by frame."""
     found = []

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 import vidcascade
-from tests.interpolation.conftest import SHARED, planes_of, scene, times_of, write
+from tests.interpolation.conftest import SHARED, planes_of, scene, spoilt, times_of, write
 from vidcascade.errors import UsageError
 from vidcascade.interpolation.job import interpolate_file
+from vidcascade.interpolation.preview import preview
 from vidcascade.interpolation.settings import Settings
 from vidcascade.interpolation.source import Source
 from vidcascade.video import read_clip, write_clip
@@ -95,6 +96,39 @@ def test_variable_times_are_kept(tmp_path: Path, suffix: str) -> None:
     assert again.frames_out == len(times_of(tmp_path / "cfr.mkv"))
     before, after = planes_of(source), planes_of(tmp_path / "cfr.mkv")
     np.testing.assert_array_equal(before[3][0], after[10][0])  # 200 ms is on the grid
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_frames_that_a_picture_file_cannot_tell_apart_are_left_out(
+    tmp_path: Path, suffix: str
+) -> None:
+    """Half of a stay of 4 ms is 2 ms, and less than 1 ms of one of 1 ms: the step of each file."""
+    short = 4 if suffix == ".gif" else 1
+    stamps = [0, short, 2 * short, 100, 200, 300]
+    source = write(tmp_path / "in.mkv", scene(6), stamps=stamps, tick=Fraction(1, 1000), rate=25)
+    assert not Source.open(source).steady
+    output = tmp_path / f"out{suffix}"
+    report = interpolate_file(source, output, FAST)
+    left_out = 12 - report.frames_out
+    assert left_out > 0
+    assert [n for n in report.notes if n.startswith(f"{left_out} of the frames are left out")]
+    times = read_clip(output).times
+    assert (np.diff(times) > 0).all()
+    assert len(times) in (report.frames_out, report.frames_out - 1)  # WebP joins the held one
+    np.testing.assert_allclose([t for t in times if t > 0.09][::2], [0.1, 0.2, 0.3], atol=0.011)
+
+
+@pytest.mark.parametrize("rate", [25, Fraction(25, 2)])
+def test_a_gif_of_as_many_frames_as_it_can_time(tmp_path: Path, rate: Fraction | int) -> None:
+    source = write(tmp_path / "in.mp4", scene(3), rate=rate)
+    fitting = int(100 / rate)
+    report = interpolate_file(source, tmp_path / "o.gif", Settings(factor=fitting, quality="fast"))
+    assert report.frames_out == len(read_clip(tmp_path / "o.gif")) == 3 * fitting
+    for settings in (Settings(factor=fitting + 1, quality="fast"), Settings(fps="100.5")):
+        for work in (interpolate_file, preview):
+            with pytest.raises(UsageError, match=r"at most 100 frames.*--factor or --fps"):
+                work(source, tmp_path / "more.gif", settings)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4", "o.gif"]
 
 
 @pytest.mark.parametrize("angle", [90, -90, 180])
@@ -207,6 +241,37 @@ def test_tags_and_chapters(tmp_path: Path) -> None:
     assert float(found[0]["end"] * found[0]["time_base"]) == 0.25
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "wanted"),
+    [
+        (None, "0.7", [("one", 0, 0.5), ("two", 0.5, 0.7)]),
+        (None, "0.5", [("one", 0, 0.5)]),
+        ("0.3", "0.7", [("one", 0, 0.2), ("two", 0.2, 0.4)]),
+        ("0.3", None, [("one", 0, 0.2), ("two", 0.2, 0.7), ("three", 0.7, 1.7)]),
+    ],
+)
+def test_chapters_end_with_the_part_that_is_taken(
+    tmp_path: Path, start: str | None, end: str | None, wanted: list[tuple[str, float, float]]
+) -> None:
+    chapters: list[dict[str, Any]] = [
+        {"id": number, "start": begin, "end": stop, "time_base": Fraction(1, 1000),
+         "metadata": {"title": title}}
+        for number, (title, begin, stop) in enumerate(
+            [("one", 0, 500), ("two", 500, 1000), ("three", 1000, 2000)], 1)
+    ]  # fmt: skip
+    source = write(tmp_path / "in.mkv", scene(20), rate=10, chapters=chapters)
+    settings = Settings(
+        factor=2, quality="fast", start=Fraction(start or 0), end=Fraction(end) if end else None
+    )
+    interpolate_file(source, tmp_path / "out.mkv", settings)
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        found = [
+            (c["metadata"]["title"], *(float(c[k] * c["time_base"]) for k in ("start", "end")))
+            for c in container.chapters()
+        ]
+    assert found == wanted
+
+
 def test_subtitles_are_copied(tmp_path: Path) -> None:
     plain = write(tmp_path / "plain.mkv", scene(24))
     lines = tmp_path / "lines.srt"
@@ -279,3 +344,40 @@ def test_interlaced_is_refused_with_advice(tmp_path: Path) -> None:
         pytest.skip("this FFmpeg writes no interlaced MPEG-2")
     with pytest.raises(UsageError, match=r"interlaced.*bwdif"):
         interpolate_file(source, tmp_path / "out.mkv", FAST)
+
+
+@pytest.mark.parametrize("range_", [1, 2], ids=["limited", "full"])
+def test_damage_is_told(tmp_path: Path, range_: int) -> None:
+    """Frames of full range are worked on under another name, which must not cost the flag."""
+    whole = write(tmp_path / "whole.mkv", scene(12, 96, 128), colour=(1, range_, 1, 1),
+                  options={"bf": "0", "g": "100", "crf": "5"})  # fmt: skip
+    source = Source.open(spoilt(whole, tmp_path / "in.mkv"))
+    assert len(list(source.frames())) == 12
+    assert source.warnings == [f"{source.path} is damaged at frame 5."]
+
+
+@pytest.mark.parametrize("range_", [1, 2], ids=["limited", "full"])
+def test_fields_that_come_late_are_refused_as_well(tmp_path: Path, range_: int) -> None:
+    """After the frames that are looked at before any work is done."""
+    woven = {"flags": "+ilme+ildct", "x264-params": "tff=1"}
+    parts = [
+        write(tmp_path / f"{count}.ts", scene(count), rate=24, colour=(1, range_, 1, 1),
+              options={"bf": "0"} | more)
+        for count, more in ((60, {}), (6, woven))
+    ]  # fmt: skip
+    joined = tmp_path / "in.ts"
+    stream: Any = None
+    number = 0
+    with av.open(str(joined), "w") as out:
+        for part in parts:
+            with av.open(str(part)) as container:
+                stream = stream or out.add_stream_from_template(container.streams.video[0])
+                for packet in container.demux(video=0):
+                    if packet.size:
+                        packet.pts = packet.dts = 3750 * number  # of 90000 in a second
+                        packet.stream = stream
+                        out.mux(packet)
+                        number += 1
+    source = Source.open(joined)
+    with pytest.raises(UsageError, match=r"interlaced.*bwdif"):
+        list(source.frames())

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -23,7 +27,8 @@ from vidcascade.interpolation.between import FlowBetween
 from vidcascade.interpolation.job import interpolate_file
 from vidcascade.interpolation.preview import preview
 from vidcascade.interpolation.settings import Interrupted, Settings
-from vidcascade.video import read_clip
+from vidcascade.interpolation.unfinished import is_cut_short
+from vidcascade.video import read_clip, write_clip
 
 FAST = Settings(factor=2, quality="fast")
 EXACT = Settings(factor=2, quality="fast", codec="ffv1")
@@ -179,6 +184,105 @@ def test_ctrl_c_leaves_nothing_or_what_is_done(tmp_path: Path, long_clip: Path) 
     assert report.interrupted
     assert 50 <= report.frames_out == len(times_of(output)) <= 60
     assert leftovers(tmp_path) == ["long", "out.mp4"]
+
+
+@pytest.mark.parametrize("choice", ["resumable", "keep"])
+@pytest.mark.parametrize("name", ["out.mp4", "out.gif"])
+def test_ctrl_c_while_the_output_is_written_costs_no_frame(
+    tmp_path: Path, clip: Path, choice: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes when all is made and the file is about to be renamed: at the disk's flush."""
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    settings = Settings(factor=2, quality="fast", on_interrupt=choice)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", interrupted)
+        with pytest.raises(Interrupted, match="--resume"):
+            interpolate_file(clip, tmp_path / name, settings)
+        assert leftovers(tmp_path) == [f".{name}.vidcascade", "clip.mp4"]
+        with pytest.raises(KeyboardInterrupt):
+            interpolate_file(clip, tmp_path / "other.mp4", FAST)
+    report = interpolate_file(clip, tmp_path / name, replace(settings, resume=True),
+                              between=Stopping(0, ZeroDivisionError))  # fmt: skip
+    assert (report.frames_out, report.interrupted) == (20, False)
+    assert leftovers(tmp_path) == ["clip.mp4", name]
+
+
+def test_ctrl_c_while_finished_segments_are_passed_keeps_all_of_them(
+    tmp_path: Path, long_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "_SEGMENT_SECONDS", 1)
+    output = tmp_path / "out.mkv"
+    settings = Settings(factor=2, quality="fast", on_interrupt="resumable")
+    with pytest.raises(Interrupted):
+        interpolate_file(long_clip, output, settings, between=Stopping(60, KeyboardInterrupt))
+
+    resize, calls = cv2.resize, iter(range(40))
+
+    def interrupted(*args: Any, **options: Any) -> Any:  # at some frame that needs no making
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return resize(*args, **options)
+
+    monkeypatch.setattr(cv2, "resize", interrupted)
+    keep = replace(settings, on_interrupt="keep", resume=True)
+    report = interpolate_file(long_clip, output, keep, between=Stopping(0, ZeroDivisionError))
+    shown = times_of(output)
+    assert report.interrupted
+    assert report.frames_out == len(shown) >= 96  # two segments at least
+    assert float(report.duration) == pytest.approx(shown[-1] + 0.05)
+    with av.open(str(output)) as container:
+        ends = [float(p.pts * p.time_base) for p in container.demux(audio=0) if p.pts is not None]
+    assert max(ends) == pytest.approx(shown[-1], abs=0.1)
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "webm", "gif", "webp"])
+def test_ctrl_c_ends_a_folder_and_resume_goes_on_with_it(tmp_path: Path, kind: str) -> None:
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for number, stem in enumerate("abc"):
+        if kind in ("mp4", "mkv"):
+            write(folder / f"{stem}.{kind}", scene(30, seed=number))
+        else:
+            write_clip(folder / f"{stem}.{kind}", scene(30, seed=number), 24)
+
+    def stop_in_b(path: Path, number: int, total: int) -> Any:
+        def step(done: int, total: int) -> None:
+            if path.stem == "b" and done > 20:
+                raise KeyboardInterrupt
+
+        return step
+
+    keep = Settings(factor=2, quality="fast", on_interrupt="keep")
+    report = batch.interpolate_folder(folder, output, keep, stop_in_b)
+    assert report.interrupted
+    assert [(r.source.stem, r.interrupted) for r in report.done] == [("a", False), ("b", True)]
+    assert leftovers(output) == [f"a.{kind}", f"b.{kind}"]
+    assert 0 < len(read_clip(output / f"b.{kind}")) < 40
+    again = batch.interpolate_folder(folder, output, replace(keep, resume=True))
+    assert not again.interrupted
+    assert [r.source.stem for r in again.done] == ["b", "c"]
+    assert leftovers(output) == [f"{stem}.{kind}" for stem in "abc"]
+    assert len(read_clip(output / f"b.{kind}")) >= 59  # WebP joins the held one
+    assert batch.interpolate_folder(folder, output, replace(keep, resume=True)).done == []
+
+
+@pytest.mark.parametrize("name", ["again.mp4", "again.gif"])
+def test_what_is_made_of_a_part_is_no_part(tmp_path: Path, clip: Path, name: str) -> None:
+    """The note that a file is cut short is not copied with the other tags."""
+
+    def step(done: int, total: int) -> None:
+        if done > 5:
+            raise KeyboardInterrupt
+
+    keep = Settings(factor=2, quality="fast", on_interrupt="keep")
+    part = tmp_path / "part.mp4"
+    assert interpolate_file(clip, part, keep, step).interrupted
+    assert is_cut_short(part)
+    interpolate_file(part, tmp_path / name, FAST)
+    assert not is_cut_short(tmp_path / name)
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path, long_clip: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -235,3 +237,35 @@ def test_dropping_after_an_error_is_quiet_too() -> None:
     sink.put(1)
     sink.drop()
     sink.drop()
+
+
+INTERRUPTED = """
+import random, signal
+from vidcascade.interpolation import overlap
+from vidcascade.interpolation.overlap import Sink, ahead
+
+overlap._WAKE = 0.01
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+random.seed(0)
+for _ in range(400):
+    sink = Sink(lambda item: None, 4)
+    stream = ahead(iter(range(10**9)), 3)
+    next(stream)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-4, 2e-3))
+        for item in stream:
+            sink.put(item)
+    except KeyboardInterrupt:
+        pass
+    sink.drop()
+    stream.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_ctrl_c_at_any_moment_leaves_both_sides_able_to_end() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=False,
+        timeout=12 * LONG,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

@@ -123,12 +123,13 @@ def test_rgb_becomes_what_players_expect(tmp_path: Path) -> None:
         np.testing.assert_allclose(u[8, 4::8][[0, 1, 4]], [128, 128, 240], atol=1)
 
 
+@pytest.mark.parametrize("colour", [(1, 1, 1, 1), FULL], ids=["limited", "full"])
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
 def test_pictures_are_upright_and_those_of_read_clip(
-    tmp_path: Path, suffix: str, rotation: int
+    tmp_path: Path, suffix: str, rotation: int, colour: tuple[int, int, int, int]
 ) -> None:
-    path = write(tmp_path / "in.mp4", scene(3), rotation=rotation)
+    path = write(tmp_path / "in.mp4", scene(3), rotation=rotation, colour=colour)
     source = Source.open(path)
     form = form_for(source, suffix)
     assert form.pixels == "bgr0"

@@ -11,7 +11,9 @@ import typer
 from vidcascade.errors import UsageError
 
 if TYPE_CHECKING:
+    from vidcascade.cli.progress import FrameBar
     from vidcascade.interpolation.batch import BatchReport
+    from vidcascade.interpolation.preview import Preview
     from vidcascade.interpolation.settings import Report, Settings
 
 
@@ -81,17 +83,18 @@ def interpolate(
     )
     if not source.exists():
         raise UsageError(f"{source} does not exist; check the name.")
+    if preview:
+        if is_batch(source):
+            raise UsageError("--preview takes one clip, not a folder of them.")
+        _check_preview(settings, json_)
     from vidcascade.cli.progress import FrameBar
 
     with warnings.catch_warnings(record=True) as caught, FrameBar(quiet=json_) as bar:
         warnings.simplefilter("always", UserWarning)
         if is_batch(source):
-            if preview:
-                raise UsageError("--preview takes one clip, not a folder of them.")
             batch = interpolate_folder(source, output, settings, bar.clip)
         elif preview:
-            _preview(source, output, settings, bar)
-            return
+            shown = _preview(source, output, settings, bar)
         else:
             report = interpolate_file(source, output, settings, bar)
     for warning in caught:
@@ -99,6 +102,9 @@ def interpolate(
             typer.echo(f"vidcascade: warning: {warning.message}", err=True)
     if is_batch(source):
         _print_batch(batch, json_)
+    elif preview:
+        typer.echo(f"{shown.output}: two seconds, blended on the left, ours on the right")
+        _print_notes(shown.notes)
     else:
         _print([report], json_)
         if report.interrupted:
@@ -112,11 +118,28 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _preview(source: Path, output: Path, settings: Settings, bar: object) -> None:
+def _check_preview(settings: Settings, as_json: bool) -> None:
+    """Refuse options that a preview could only pass over."""
+    given = {
+        "--codec": settings.codec is not None,
+        "--crf": settings.crf is not None,
+        "--encoder": bool(settings.encoder),
+        "--on-interrupt": settings.on_interrupt != "discard",
+        "--resume": settings.resume,
+        "--json": as_json,
+    }
+    names = [name for name, used in given.items() if used]
+    if names:
+        have, them = ("has", "it") if len(names) == 1 else ("have", "them")
+        raise UsageError(
+            f"{', '.join(names)} {have} no effect together with --preview; leave {them} out."
+        )
+
+
+def _preview(source: Path, output: Path, settings: Settings, bar: FrameBar) -> Preview:
     from vidcascade.interpolation.preview import preview
 
-    written = preview(source, output, settings, bar)  # type: ignore[arg-type]
-    typer.echo(f"{written}: two seconds, blended on the left, ours on the right")
+    return preview(source, output, settings, bar)
 
 
 def _print_batch(batch: BatchReport, as_json: bool) -> None:
@@ -125,6 +148,12 @@ def _print_batch(batch: BatchReport, as_json: bool) -> None:
         typer.echo(f"{len(batch.failed)} of the clips failed:", err=True)
         for path, reason in batch.failed:
             typer.echo(f"  {path}: {reason}", err=True)
+    if batch.interrupted:
+        typer.echo(
+            "vidcascade: interrupted; add --resume to the same command to go on with the rest.",
+            err=True,
+        )
+        raise typer.Exit(130)
     if batch.failed:
         raise typer.Exit(1)
 
@@ -147,7 +176,11 @@ def _print(
     for report in reports:
         for line in report.lines():
             typer.echo(line)
-        for note in report.notes:
-            typer.echo(f"vidcascade: note: {note}", err=True)
+        _print_notes(report.notes)
     if reports:
         typer.echo(f"peak memory {peak_memory() / 2**30:.2f} GiB")
+
+
+def _print_notes(notes: list[str]) -> None:
+    for note in notes:
+        typer.echo(f"vidcascade: note: {note}", err=True)

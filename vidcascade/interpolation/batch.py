@@ -11,6 +11,7 @@ from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.interpolation.job import interpolate_file
 from vidcascade.interpolation.outputs import SUFFIXES
 from vidcascade.interpolation.settings import Interrupted, Progress, Report, Settings
+from vidcascade.interpolation.unfinished import is_cut_short
 from vidcascade.video.atomic import check_parent
 
 __all__ = ["BatchReport", "interpolate_folder", "is_batch"]
@@ -33,6 +34,11 @@ class BatchReport:
     done: list[Report] = field(default_factory=list)
     failed: list[tuple[Path, str]] = field(default_factory=list)
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it: the last of ``done`` is cut short, and clips may be left."""
+        return any(report.interrupted for report in self.done)
+
 
 def is_batch(source: str | os.PathLike[str]) -> bool:
     """Whether ``source`` is a folder of clips, and not a folder of PNG frames or a file."""
@@ -49,7 +55,8 @@ def interpolate_folder(
     """Interpolate every clip of a folder into files of the same names in another.
 
     A clip whose own type cannot be written becomes an ``.mkv``. A clip that fails is noted and
-    the next one is taken; so is, with ``settings.resume``, one whose output is there already.
+    the next one is taken; so is, with ``settings.resume``, one whose output is there already and
+    whole. Ctrl-C ends the folder, whatever is kept of the clip that it came in.
 
     Args:
         source: folder; clips in folders within it are not taken.
@@ -80,10 +87,12 @@ def interpolate_folder(
         taken.add(name)
         try:
             step = progress(clip, number, len(clips)) if progress is not None else None
-            again = replace(settings, resume=settings.resume and not (target / name).exists())
+            again = _again(settings, target / name)
             if settings.resume and not again.resume and not settings.overwrite:
                 continue  # it was finished before
             report.done.append(interpolate_file(clip, target / name, again, step))
+            if report.interrupted:
+                break
         except Interrupted:
             raise
         except VidCascadeError as error:
@@ -93,3 +102,12 @@ def interpolate_folder(
     if made and not any(target.iterdir()):
         target.rmdir()
     return report
+
+
+def _again(settings: Settings, output: Path) -> Settings:
+    """The settings for one clip of a folder that may have been gone through before."""
+    if not settings.resume or not output.exists():
+        return settings
+    # What an interrupt left of it with --on-interrupt keep is replaced when the whole is there.
+    cut_short = is_cut_short(output)
+    return replace(settings, resume=cut_short, overwrite=settings.overwrite or cut_short)

@@ -17,7 +17,13 @@ from vidcascade.errors import UsageError
 from vidcascade.interpolation.between import Between, make_between
 from vidcascade.interpolation.joining import Copies, find_copies, join
 from vidcascade.interpolation.making import Made, finished, make
-from vidcascade.interpolation.outputs import Format, check_encoder, check_target, choose
+from vidcascade.interpolation.outputs import (
+    Format,
+    check_encoder,
+    check_rate,
+    check_target,
+    choose,
+)
 from vidcascade.interpolation.overlap import Sink, ahead
 from vidcascade.interpolation.pictures import write_pictures
 from vidcascade.interpolation.plan import HELD, MADE, ORIGINAL, Known, examined, planned
@@ -27,6 +33,7 @@ from vidcascade.interpolation.segments import Segment, SegmentWriter, Workshop
 from vidcascade.interpolation.settings import Interrupted, Progress, Report, Settings
 from vidcascade.interpolation.source import Source, SourceFrame
 from vidcascade.interpolation.timeline import FactorGrid, Grid, RateGrid
+from vidcascade.interpolation.unfinished import CUT_SHORT, own_tags
 from vidcascade.video import atomic_path, read_metadata
 
 __all__ = ["Interrupted", "Report", "Settings", "interpolate_file"]
@@ -89,22 +96,30 @@ def interpolate_file(
     )  # fmt: skip
     keep_workshop = False
     try:
-        try:
-            segments, span = _produce(plan, maker, workshop, done, report, progress)
-        except KeyboardInterrupt as stop:
-            if settings.on_interrupt == "resumable":
-                keep_workshop = True
-                raise Interrupted(
-                    f"Interrupted; add --resume to the same command to go on with {plan.target}."
-                ) from stop
-            raise
+        segments, span = _produce(plan, maker, workshop, done, report, progress)
         _write(plan, segments, span, report)
+    except KeyboardInterrupt as stop:
+        keep_workshop = _worth_keeping(workshop, settings)
+        if not keep_workshop:
+            raise
+        raise Interrupted(
+            f"Interrupted; add --resume to the same command to go on with {plan.target}."
+        ) from stop
     finally:
         if not keep_workshop:
             workshop.remove()
     report.notes += [n for n in (plan.form.note, *plan.copies.notes, *plan.source.warnings) if n]
     report.seconds = time.monotonic() - began
     return report
+
+
+def _worth_keeping(workshop: Workshop, settings: Settings) -> bool:
+    """Whether a job that Ctrl-C ended without an output can be gone on with later.
+
+    With "keep" there is no output where Ctrl-C came while it was joined; its frames are done.
+    """
+    choice = settings.on_interrupt
+    return choice == "resumable" or (choice == "keep" and workshop.has_segments)
 
 
 def _settle(
@@ -136,6 +151,7 @@ def _settle(
         rate = settings.rate
         tick = 1 / rate
         total = max(1, round(frames / source.fps * rate))
+    check_rate(suffix, rate)
     canvas = canvas_for(source, form)
     check_encoder(form, canvas)
     return _Plan(source, settings, target, form, canvas, copies, rate, tick, total)
@@ -181,7 +197,7 @@ def _produce(
     )
     skip = sum(len(segment) for segment in done)
     span = _Span()
-    count, shown = 0, Fraction(0)
+    count = 0
 
     def encode(made: Made) -> None:
         frame = finished(made, plan.canvas)
@@ -199,7 +215,6 @@ def _produce(
                     count += 1
                     if count > skip:
                         sink.put(made)
-                    shown = made.slot.time
                     if progress is not None:
                         progress(count, max(plan.total, count))
         sink.close()
@@ -211,10 +226,11 @@ def _produce(
             raise
         sink.close()
         segments = writer.finish()
-        if not segments:
+        if not segments or not count:
             raise
         report.interrupted = True
-        span.stop = shown + 1 / plan.rate
+        # From the segments: those of an earlier run may reach further than this one has come.
+        span.stop = span.start + segments[-1].times()[-1] + 1 / plan.rate
     except BaseException:
         sink.drop()
         writer.abandon()
@@ -269,12 +285,23 @@ def _write(plan: _Plan, segments: list[Segment], span: _Span, report: Report) ->
         report.made += segment.counts.get(MADE, 0)
         report.held += segment.counts.get(HELD, 0)
     report.duration = span.stop - span.start
+    added = own_tags(report.interrupted)
+    left_out = 0
     with atomic_path(plan.target, plan.settings.overwrite) as temporary:
         if plan.form.kind == "video":
             join(
                 temporary, segments, plan.source, plan.form, plan.copies, plan.tick,
-                span.start, span.stop, plan.settings.end is None and not report.interrupted,
+                span.start, span.stop, plan.settings.end is None and not report.interrupted, added,
             )  # fmt: skip
         else:
             tags = read_metadata(plan.source.path)
-            write_pictures(temporary, segments, plan.form, plan.rate, report.duration, tags)
+            tags.pop(CUT_SHORT, None)
+            left_out = write_pictures(
+                temporary, segments, plan.form, plan.rate, report.duration, tags | added
+            )
+    if left_out:
+        report.frames_out -= left_out
+        report.notes.append(
+            f"{left_out} of the frames are left out: they are closer together than the times that "
+            f"a {plan.form.kind} can tell apart"
+        )

@@ -22,6 +22,7 @@ from vidcascade.errors import UsageError
 from vidcascade.interpolation.outputs import Format
 from vidcascade.interpolation.segments import Segment, packets_of
 from vidcascade.interpolation.source import Source
+from vidcascade.interpolation.unfinished import CUT_SHORT
 from vidcascade.video import tags
 from vidcascade.video.decoding import open_video
 
@@ -108,6 +109,7 @@ def join(
     start: Fraction,
     stop: Fraction,
     whole: bool,
+    added: dict[str, str],
 ) -> None:
     """Write the output.
 
@@ -120,7 +122,8 @@ def join(
         tick: unit of the video's times, seconds.
         start, stop: what of the source is shown, seconds from its first frame; the segments'
             times count from ``start``, and their last frame is on show until ``stop``.
-        whole: sound that goes on after the picture is kept.
+        whole: sound and chapters that go on after the picture are kept.
+        added: tags beside those of the source.
     """
     # All streams keep their distance from each other. A clip that is cut at its start, or that
     # begins late as a whole (MPEG-TS), begins at zero.
@@ -142,12 +145,14 @@ def join(
             video.metadata["alpha_mode"] = given["alpha_mode"]
         if source.rotation and form.kind == "video":
             video.set_display_rotation(source.rotation)
+        out.metadata.update(added)
         if source.kind != "video":
             for _, packet in _video(segments, video, shift, fine, stop - start):
                 out.mux(packet)
             return
         with open_video(source.path) as (container, shown):
-            _describe(out, video, container, shown, zero, stop - start if start else None)
+            ends = None if whole else source.origin + stop
+            _describe(out, video, container, shown, zero, ends)
             streams = {}
             for index in copies.indices:
                 template = container.streams[index]
@@ -155,10 +160,9 @@ def join(
                 copy.metadata.update(_tags(template.metadata))
                 copy.disposition = template.disposition
                 streams[index] = copy
-            limits = (zero if start > 0 else None, None if whole else source.origin + stop)
             merged = heapq.merge(
                 _video(segments, video, shift, fine, stop - start),
-                _copied(container, streams, zero, *limits),
+                _copied(container, streams, zero, zero if start > 0 else None, ends),
                 key=lambda item: item[0],
             )
             for _, packet in merged:
@@ -184,15 +188,17 @@ def _tags(metadata: Any) -> dict[str, str]:
     return {k: v for k, v in dict(metadata).items() if k.lower() not in _OF_THE_FILE}
 
 
-# What a muxer states of its own file; copied, it would be wrong.
+# What a muxer, or a job, states of its own file; copied, it would be wrong.
 _OF_THE_FILE = {"duration", "number_of_frames", "number_of_bytes", "bps", "encoder", "vendor_id",
                 "_statistics_tags", "_statistics_writing_app",
-                "_statistics_writing_date_utc"}  # fmt: skip
+                "_statistics_writing_date_utc", CUT_SHORT}  # fmt: skip
 
 
 def _describe(
-    out: Any, video: Any, container: Any, given: Any, zero: Fraction, length: Fraction | None
+    out: Any, video: Any, container: Any, given: Any, zero: Fraction, ends: Fraction | None
 ) -> None:
+    """Copy tags, and the chapters up to ``ends``; both times are the source's own."""
+    length = None if ends is None else ends - zero
     out.metadata.update(tags.clean(_tags(container.metadata)))
     video.metadata.update(_tags(given.metadata))
     chapters = []

@@ -16,7 +16,7 @@ from vidcascade.errors import UsageError
 from vidcascade.interpolation.planes import Canvas
 from vidcascade.video.atomic import check_parent, check_replaceable
 
-__all__ = ["CODECS", "SUFFIXES", "Format", "check_target", "choose", "target_kind"]
+__all__ = ["CODECS", "SUFFIXES", "Format", "check_rate", "check_target", "choose", "target_kind"]
 
 # Suffix → (FFmpeg muxer, codecs that it holds, the first one being the default).
 _VIDEO = {
@@ -48,6 +48,7 @@ _AVX512 = 13
 # Instead of a codec's first choice, where it cannot hold the pixels as they are.
 _INSTEAD = {"vp9": "av1"}
 _LOSSLESS_RGB = ("gbrp", "rgb24", "bgr0")
+_GIF_FPS = 100  # it counts in hundredths of a second
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,15 @@ def check_target(path: str | os.PathLike[str], source: Path, overwrite: bool) ->
                     f"{target} holds {item.name}, which is not a PNG frame; choose another folder."
                 )
     return target, suffix
+
+
+def check_rate(suffix: str, rate: Fraction) -> None:
+    """Raise :class:`UsageError` for more frames per second than files of ``suffix`` can time."""
+    if suffix == ".gif" and rate > _GIF_FPS:
+        raise UsageError(
+            f"A .gif shows at most {_GIF_FPS} frames per second, not {float(rate):g}; lower "
+            "--factor or --fps, or write another type of file."
+        )
 
 
 def choose(

@@ -24,31 +24,62 @@ class _End:
         self.error = error
 
 
+class _Line(Generic[Item]):
+    """A queue with room for ``size`` items that Ctrl-C cannot break.
+
+    :class:`queue.Queue` can be broken, being Python code that is interrupted anywhere: its lock
+    stays taken, or a call to wake up is lost, and both sides wait for ever.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._items: queue.SimpleQueue[Item | _End] = queue.SimpleQueue()
+        self._room: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(size):
+            self._room.put(None)
+
+    def put(self, item: Item, wanted: Callable[[], bool]) -> None:
+        """Wait for room and put the item there, unless it is not ``wanted`` any more."""
+        while wanted():
+            try:
+                self._room.get(timeout=_WAKE)
+            except queue.Empty:
+                continue
+            self._items.put(item)
+            return
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Nothing follows; needs no room."""
+        self._items.put(_End(error))
+
+    def get(self) -> Item | _End:
+        """The next item, or the end; waits for it."""
+        while True:
+            # With a time limit, so that Ctrl-C is noticed on every system.
+            try:
+                item = self._items.get(timeout=_WAKE)
+            except queue.Empty:
+                continue
+            self._room.put(None)
+            return item
+
+
 def ahead(items: Iterable[Item], size: int) -> Iterator[Item]:
     """The items, worked out by another thread up to ``size`` ahead. Its errors are raised here.
 
     When the consumer stops early (closes the generator), the thread ends as well.
     """
-    waiting: queue.Queue[Item | _End] = queue.Queue(size)
+    waiting: _Line[Item] = _Line(size)
     stopped = threading.Event()
-
-    def put(item: Item | _End) -> bool:
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=_WAKE)
-                return True
-            except queue.Full:
-                continue
-        return False
 
     def work() -> None:
         try:
             for item in items:
-                if not put(item):
+                waiting.put(item, lambda: not stopped.is_set())
+                if stopped.is_set():
                     return
-            put(_End())
+            waiting.end()
         except BaseException as error:
-            put(_End(error))
+            waiting.end(error)
         finally:
             close = getattr(items, "close", None)
             if close is not None:
@@ -58,11 +89,7 @@ def ahead(items: Iterable[Item], size: int) -> Iterator[Item]:
     thread.start()
     try:
         while True:
-            # With a time limit, so that Ctrl-C is noticed on every system.
-            try:
-                item = waiting.get(timeout=_WAKE)
-            except queue.Empty:
-                continue
+            item = waiting.get()
             if isinstance(item, _End):
                 if item.error is not None:
                     raise item.error
@@ -79,22 +106,21 @@ class Sink(Generic[Item]):
     def __init__(self, take: Callable[[Item], Any], size: int) -> None:
         """``take``: called for one item after the other."""
         self._take = take
-        self._waiting: queue.Queue[Item | _End] = queue.Queue(size)
+        self._waiting: _Line[Item] = _Line(size)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="vidcascade-encode", daemon=True)
         self._thread.start()
 
     def put(self, item: Item) -> None:
         """Give an item; waits while too many wait. Raises what the function raised before."""
-        self._deliver(item)
+        self._waiting.put(item, self._thread.is_alive)
         if self._error is not None:
             raise self._error
 
     def close(self) -> None:
         """Wait until everything given was taken. Raises what the function raised."""
-        if self._thread.is_alive():
-            self._deliver(_End())
-            self._thread.join()
+        self._waiting.end()
+        self._thread.join()
         if self._error is not None:
             raise self._error
 
@@ -102,16 +128,8 @@ class Sink(Generic[Item]):
         """Stop without taking what waits; raises nothing."""
         if self._error is None:
             self._error = _DroppedError()
-        self._deliver(_End())
+        self._waiting.end()
         self._thread.join()
-
-    def _deliver(self, item: Item | _End) -> None:
-        while self._thread.is_alive():
-            try:
-                self._waiting.put(item, timeout=_WAKE)
-                return
-            except queue.Full:
-                continue
 
     def _work(self) -> None:
         # After an error the queue is still emptied, so that nobody waits for ever.

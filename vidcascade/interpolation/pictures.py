@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import compress, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def write_pictures(
     rate: Fraction,
     stop: Fraction,
     metadata: dict[str, str],
-) -> None:
+) -> int:
     """Write the frames of the segments to ``path``.
 
     Args:
@@ -40,13 +41,16 @@ def write_pictures(
         rate: nominal frames per second.
         stop: end of the last frame, seconds.
         metadata: tags to store.
+
+    Returns how many frames are left out, because they are closer to the one before than the
+    times that the file can tell apart.
     """
     if form.kind == "png":
         _write_folder(path, segments, rate, metadata)
-        return
+        return 0
     bare = path.with_name(f"{path.stem}.bare{path.suffix}") if metadata else path
     try:
-        size = _write_animation(bare, segments, form, stop)
+        size, left_out = _write_animation(bare, segments, form, stop)
         if metadata and form.kind == "gif":
             tags.tag_gif(bare, metadata, path)
         elif metadata:
@@ -54,6 +58,7 @@ def write_pictures(
     finally:
         if bare != path:
             bare.unlink(missing_ok=True)
+    return left_out
 
 
 def _frames(segments: Sequence[Segment]) -> Iterator[Any]:
@@ -83,11 +88,14 @@ def _write_folder(
 
 def _write_animation(
     path: Path, segments: Sequence[Segment], form: Format, stop: Fraction
-) -> tuple[int, int]:
-    """Returns the size: width, height."""
+) -> tuple[tuple[int, int], int]:
+    """Returns the size (width, height), and how many frames are left out."""
     webp = form.kind == "webp"
     tick = Fraction(1, 1000 if webp else 100)
-    times = [round(t / tick) for segment in segments for t in segment.times()]
+    rounded = [round(t / tick) for segment in segments for t in segment.times()]
+    # The GIF muxer refuses a time that repeats, and browsers stretch a frame that lasts no time.
+    shown = [True, *(time > before for before, time in pairwise(rounded))]
+    times = list(compress(rounded, shown))
     ends = [*times[1:], round(stop / tick)]
     size = (0, 0)
     with av.open(str(path), "w", format=form.kind, options={"loop": "0"}) as out:
@@ -100,7 +108,8 @@ def _write_animation(
             stream = out.add_stream("gif", rate=100)
             stream.width, stream.height, stream.pix_fmt = *size, "pal8"
         stream.time_base = stream.codec_context.time_base = tick
-        source = _frames(segments) if webp else _with_palette(_frames(segments), size)
+        kept = compress(_frames(segments), shown)
+        source = kept if webp else _with_palette(kept, size)
         for frame, time, end in zip(source, times, ends, strict=True):
             if webp and frame.format.name != "bgra":
                 frame = frame.reformat(format="bgra")
@@ -110,7 +119,7 @@ def _write_animation(
                 out.mux(packet)
         for packet in stream.encode(None):
             out.mux(packet)
-    return size
+    return size, len(rounded) - len(times)
 
 
 def _with_palette(frames: Iterator[Any], size: tuple[int, int]) -> Iterator[Any]:

@@ -12,7 +12,6 @@ import numpy as np
 from vidcascade.interpolation.outputs import Format
 from vidcascade.interpolation.planes import Canvas
 from vidcascade.interpolation.source import Source, SourceFrame
-from vidcascade.video.decoding import pixels
 
 __all__ = ["canvas_for", "prepared"]
 
@@ -78,9 +77,8 @@ def _matrix(frame: Any) -> int | None:
 
 
 def _upright(frame: Any, form: Format, rotation: int) -> Any:
-    if form.pixels == "bgr0":
-        return av.VideoFrame.from_ndarray(pixels(frame), format="rgb24").reformat(format="bgr0")
-    wide = {"bgra": "rgba", "rgba64le": "rgba64le", "rgb48le": "rgb48le"}[form.pixels]
+    # By the source's rotation: a frame that was relabelled has none of its own.
+    wide = {"bgr0": "rgb24", "bgra": "rgba"}.get(form.pixels, form.pixels)
     options: dict[str, Any] = {}
     if frame.colorspace == _UNSPECIFIED and frame.height >= _HD_HEIGHT:
         options["src_colorspace"] = 1

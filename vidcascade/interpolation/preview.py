@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,31 @@ from numpy.typing import NDArray
 from vidcascade.errors import UsageError
 from vidcascade.interpolation.between import Between, make_between
 from vidcascade.interpolation.making import blended, make
-from vidcascade.interpolation.outputs import check_target, choose
+from vidcascade.interpolation.outputs import check_rate, check_target, choose
 from vidcascade.interpolation.plan import examined, planned
 from vidcascade.interpolation.planes import Canvas
 from vidcascade.interpolation.preparing import canvas_for, prepared
 from vidcascade.interpolation.settings import Progress, Settings
 from vidcascade.interpolation.source import Source
 from vidcascade.interpolation.timeline import FactorGrid, Grid, RateGrid
-from vidcascade.video import write_clip
+from vidcascade.video import check_output, write_clip
 
-__all__ = ["SECONDS", "preview"]
+__all__ = ["SECONDS", "Preview", "preview"]
 
 SECONDS = Fraction(2)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What was written.
+
+    Attributes:
+        output: file or folder.
+        notes: what the user should know of the clip.
+    """
+
+    output: Path
+    notes: list[str]
 
 
 def preview(
@@ -35,19 +48,23 @@ def preview(
     settings: Settings,
     progress: Progress | None = None,
     between: Between | None = None,
-) -> Path:
+) -> Preview:
     """Write a clip with a blend on the left and ours on the right, two seconds from the start.
 
     Args:
         source, output: as for :func:`vidcascade.interpolation.job.interpolate_file`.
-        settings: of the job that it is a preview of.
+        settings: of the job that it is a preview of; how that encodes changes nothing here.
         progress: called with output frames done and expected.
         between: maker of frames; None for that of the settings.
 
     Raises as :func:`interpolate_file`.
     """
     target, suffix = check_target(output, Path(source), settings.overwrite)
+    written = f"{target}/" if suffix == ".png" else target
+    check_output(written, settings.overwrite)  # writing knows fewer types of file than a job
     clip = Source.open(source)
+    rate = settings.rate if settings.factor is None else clip.fps * settings.factor
+    check_rate(suffix, rate)
     stop = settings.start + SECONDS
     settings = replace(settings, end=min(settings.end, stop) if settings.end else stop)
     # Upright RGB frames, as a folder of pictures would hold them.
@@ -58,12 +75,9 @@ def preview(
     first = next(frames, None)
     if first is None:
         raise UsageError(f"No frame of {clip.path} lies after --start; give an earlier one.")
-    grid: Grid
+    grid: Grid = RateGrid(rate, first.time)
     if settings.factor is not None:
-        rate, grid = clip.fps * settings.factor, FactorGrid(settings.factor)
-    else:
-        rate = settings.rate
-        grid = RateGrid(rate, first.time)
+        grid = FactorGrid(settings.factor)
     total = round(rate * (settings.end - settings.start))  # type: ignore[operator]
 
     def pictures() -> Iterator[NDArray[np.uint8]]:
@@ -83,8 +97,8 @@ def preview(
                     progress(done, max(total, done))
                 yield np.hstack((simple, ours))
 
-    return write_clip(target if suffix != ".png" else f"{target}/", pictures(), rate,
-                      overwrite=settings.overwrite)  # fmt: skip
+    output = write_clip(written, pictures(), rate, overwrite=settings.overwrite)
+    return Preview(output, clip.warnings)
 
 
 def _again(first: Any, rest: Iterator[Any]) -> Iterator[Any]:

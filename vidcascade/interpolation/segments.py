@@ -64,6 +64,11 @@ class Workshop:
         """Whether a job for this output was left unfinished."""
         return self.path.is_dir()
 
+    @property
+    def has_segments(self) -> bool:
+        """Whether any segment is complete."""
+        return next(self._done(), None) is not None
+
     def open(self, about: dict[str, Any], resume: bool, overwrite: bool) -> list[Segment]:
         """Make the folder, or go on in it; the segments that are done.
 

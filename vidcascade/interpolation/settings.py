@@ -39,7 +39,8 @@ class Settings:
         codec, crf, encoder: see :func:`vidcascade.interpolation.outputs.choose`.
         audio, subtitles: copy them.
         on_interrupt: what Ctrl-C leaves: "discard" nothing, "keep" a playable file of what is
-            done, "resumable" what ``resume`` goes on from.
+            done, "resumable" what ``resume`` goes on from; so does "keep" where it comes while
+            the file is written.
         resume: go on with a job that was left unfinished.
         overwrite: replace an existing output.
     """

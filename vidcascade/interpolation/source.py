@@ -137,7 +137,7 @@ class Source:
             if stop is not None and time >= stop:
                 return
             if time >= start:
-                yield SourceFrame(index - 1, time, frame)
+                yield SourceFrame(index - 1, time, plain(frame))
         if index < self.expected * 0.98 - 2:
             self.warn(
                 f"{self.path} declares {self.expected} frames but only {index} could be decoded; "
@@ -164,7 +164,10 @@ class Source:
         return time if previous is None or time > previous else None
 
     def _decoded(self, place: int | None = None) -> Iterator[tuple[Any, Fraction | None]]:
-        """All frames, or those from a key frame on."""
+        """All frames, or those from a key frame on.
+
+        They have the decoder's flags still, of which :func:`plain` does not keep all.
+        """
         if self.kind == "folder":
             yield from folder_frames(self.path)
         elif self.kind == "webp":
@@ -172,7 +175,7 @@ class Source:
         else:
             for frame in video_frames(self.path, place):
                 stamp = None if frame.pts is None else frame.pts * Fraction(frame.time_base)
-                yield plain(frame), stamp
+                yield frame, stamp
 
 
 def _interlaced(path: Path) -> UsageError:
