@@ -307,6 +307,9 @@ def make_tables(groups: list[Group]) -> list[Table]:
                     "synonyms are among the words of training captions; paraphrases were written "
                     "for this benchmark and are in no training caption, nor among the wordings "
                     "that a reader of prompts was taught; as written: not read",
+                    "the reader's wordings were extended after a look at which kinds of "
+                    "paraphrases an earlier reader had got wrong, so they are no longer fresh to "
+                    "it",
                 ),
             )
         )

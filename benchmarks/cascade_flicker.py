@@ -31,7 +31,8 @@ from torch import Tensor
 from benchmarks.common import RESULTS, Table, in_one_sentence, save_result, spread
 from benchmarks.flicker.sweep import SAMPLED, TRUE, Setting, Values, settings
 from benchmarks.flicker.sweep_plot import draw
-from benchmarks.flicker.sweep_verdict import LEAST_CLIPS, Verdict, change, judge, on_noise
+from benchmarks.flicker.sweep_verdict import Verdict, change, judge, on_noise
+from benchmarks.intervals import LEAST_CLIPS
 from benchmarks.stages import check, to_pixels
 from benchmarks.truths import FIRST
 from vidcascade.cascade.frames import CascadeOutput
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     """The whole benchmark on a loaded pipeline of base, bridge and refiner."""
     spec = pipeline.spec
-    check(spec, args.clips)
+    check(spec, args.clips, least=2)
     pipeline.set_progress_bar_config(disable=True)
     began, worked = time.monotonic(), time.process_time()
     _, bridge, refiner = spec.stages

@@ -150,6 +150,7 @@ def percent(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
-def spread(mean: float, low: float, high: float, digits: int = 2) -> str:
-    """A mean with its interval: ``31.20 (30.90 to 31.50)``."""
-    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+def spread(mean: float, low: float, high: float, digits: int = 2, sign: str = "") -> str:
+    """A mean with its interval: ``31.20 (30.90 to 31.50)``; ``sign`` as in format specs."""
+    mean_text, *ends = (f"{value:{sign}.{digits}f}" for value in (mean, low, high))
+    return f"{mean_text} ({' to '.join(ends)})"

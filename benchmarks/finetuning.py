@@ -34,8 +34,10 @@ from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.weights import SPEC_FILE, resolve_weights
 from vidcascade.data.config import WorldConfig
+from vidcascade.data.scene import Description
 from vidcascade.data.stickers import StickerWorld
 from vidcascade.errors import UsageError
+from vidcascade.metrics.adherence.motion import MOTIONS as RULED
 from vidcascade.metrics.adherence.recogniser import Recogniser
 from vidcascade.metrics.adherence.scores import Judgement, judge
 from vidcascade.metrics.adherence.teaching import Lessons
@@ -86,13 +88,14 @@ def run(args: argparse.Namespace) -> None:
     recogniser = get_recogniser(taught, args.run, lessons, duration)
     old = StickerWorld(config)
     alone = StickerWorld(new_world(config, args.subject))
+    given = world_prompts(alone, "all", args.given, GIVEN)
     prompts = {
         "old": world_prompts(old, old.testing_split, args.clips, HELD_OUT),
-        "new": world_prompts(alone, "all", args.new, ASKED_FOR),
+        "new": unshown_prompts(alone, given, args.new),
     }
     tuned = args.run / "weights"
     with tempfile.TemporaryDirectory() as folder:
-        draw_clips(alone, Path(folder), args.given, duration)
+        draw_clips(alone, Path(folder), given, duration)
         finetune(args, Path(folder), tuned)
     modes = ["student" if spec.stages[0].student is not None else "in full"]
     if args.teachers and modes == ["student"]:
@@ -145,10 +148,31 @@ def new_world(config: WorldConfig, subject: str) -> WorldConfig:
     )
 
 
-def draw_clips(world: StickerWorld, folder: Path, count: int, duration: float) -> None:
+def unshown_prompts(world: StickerWorld, given: Sequence[Prompt], count: int) -> list[Prompt]:
+    """Prompts for the new subject with neither a motion nor a background of the given clips.
+
+    Raises:
+        UsageError: the given clips have every motion or every background.
+    """
+    motions = {motion for p in given for motion in p.described.motions}
+    places = {p.described.background for p in given}
+
+    def unshown(described: Description) -> bool:
+        return motions.isdisjoint(described.motions) and described.background not in places
+
+    left = set(world.config.names("motions")) & set(RULED) - motions
+    if not left or not set(world.config.names("backgrounds")) - places:
+        raise UsageError(
+            f"The {len(given)} given clips show every motion or every background of the world: "
+            "give fewer with --given."
+        )
+    return world_prompts(world, "all", count, ASKED_FOR, unshown)
+
+
+def draw_clips(world: StickerWorld, folder: Path, given: Sequence[Prompt], duration: float) -> None:
     """Clips of the new subject with their captions, as Hugging Face's videofolder."""
     lines = []
-    for number, prompt in enumerate(world_prompts(world, "all", count, GIVEN)):
+    for number, prompt in enumerate(given):
         scene = world.scene(prompt.described, prompt.seed, duration)
         times = [k / FPS for k in range(round(duration * FPS))]
         write_clip(folder / f"{number}.mp4", world.render(scene, SIZE, times), FPS)
@@ -207,7 +231,8 @@ def make_table(
         rows,
         (
             "old: held-out combinations of what the weights knew; new: the new subject in motions "
-            f"and on backgrounds of the old world; {how[mode]}",
+            "and on backgrounds of the old world that none of its given clips has; "
+            f"{how[mode]}",
             f"old clips that were right and are no longer: {lost}; that were wrong and are right "
             f"now: {won}; everything changed by {100 * change:+.0f} points",
         ),

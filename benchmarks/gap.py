@@ -1,9 +1,9 @@
-"""Does training on own samples help a stage? ``python -m benchmarks.gap --before FOLDER``.
+"""Does later training help a stage in use? ``python -m benchmarks.gap --before FOLDER``.
 
 In use a bridge is given what the base makes, and a refiner what both make, not the truth that they
 were first trained on. Two cascades with the same base are compared, one from before the bridge and
-the refiner were finetuned on the work of the stages before them and one from after, on three kinds
-of input: the truth, the truth made over by the stages before
+the refiner were trained further, on the work of the stages before them, and one from after, on
+three kinds of input: the truth, the truth made over by the stages before
 (:mod:`vidcascade.training.regenerate`), which still has an answer, and samples from noise, which
 have none. See ``benchmarks/README.md``.
 """
@@ -23,8 +23,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.common import Table, in_one_sentence, save_result, save_sheet, spread
-from benchmarks.stages import MEASURES, Judge, add_options, check, difference, to_pixels
+from benchmarks.common import Table, in_one_sentence, save_result, save_sheet
+from benchmarks.comparisons import LEARNT_BY_LPIPS, MEASURES, difference, mean_of
+from benchmarks.intervals import interval_note
+from benchmarks.stages import Judge, add_options, check, to_pixels
 from benchmarks.truths import Truth, drawn_truths
 from vidcascade.cascade.frames import CascadeOutput
 from vidcascade.cascade.pipeline import VidCascadePipeline
@@ -32,7 +34,6 @@ from vidcascade.cascade.result import StageResult
 from vidcascade.cascade.running import key_of
 from vidcascade.cascade.stage import resize
 from vidcascade.errors import UsageError
-from vidcascade.metrics.statistics import bootstrap_mean
 from vidcascade.nn.lpips import LPIPS
 from vidcascade.training.dataset import to_video
 from vidcascade.training.draws import Draws
@@ -43,6 +44,11 @@ FIRST = 880_000_000
 TRUTH, MADE_OVER, SAMPLES = "the truth", "made over", "samples"
 BEFORE, AFTER = "before", "after"
 SHEET_CLIPS = 4
+CHANGED = (
+    "what changed between before and after, if these are the bundled weights and what they were "
+    "made from, is the cascade's own work, whole clips and LPIPS together: what one of them alone "
+    "is worth is not told"
+)
 
 # One clip's numbers by measure, and those of many clips.
 Found = dict[str, float]
@@ -54,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, print and store; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--before", required=True, help="pipeline folder: trained on the truth")
-    parser.add_argument("--after", default="stickers", help="finetuned on own samples")
+    parser.add_argument(
+        "--after", default="stickers", help="pipeline folder or bundled name: trained further"
+    )
     add_options(parser)
     args = parser.parse_args(arguments)
     pipelines = {
@@ -215,7 +223,7 @@ def make_table(title: str, values: dict[str, dict[str, Values]], count: int) -> 
     for given, rows in values.items():
         for when in (BEFORE, AFTER):
             lines.append(
-                [f"{given}: {when}", *(_cell(rows[when].get(m.key), m.digits) for m in shown)]
+                [f"{given}: {when}", *(mean_of(rows[when].get(m.key), m.digits) for m in shown)]
             )
         changes = []
         for m in shown:
@@ -223,7 +231,10 @@ def make_table(title: str, values: dict[str, dict[str, Values]], count: int) -> 
             changes.append("–" if ours is None else difference(m, ours, rows[BEFORE][m.key]))
         lines.append(["after − before", *changes])
     rows = next(iter(values.values()))
-    lines.append(["truth", *(_cell(rows["truth"].get(m.key), m.digits) for m in shown)])
+    lines.append(["truth", *(mean_of(rows["truth"].get(m.key), m.digits) for m in shown)])
+    notes = [CHANGED]
+    if any(m.key == "lpips" for m in shown):
+        notes.append(LEARNT_BY_LPIPS)
     return Table(
         title,
         ("", *(m.name for m in shown)),
@@ -232,18 +243,11 @@ def make_table(title: str, values: dict[str, dict[str, Values]], count: int) -> 
             f"{count} held-out clips; made over: noised and denoised again by the base (by its "
             "student, if that runs), then, for the refiner, by the bridge of after; samples: from "
             "noise, which have no true answer",
-            "intervals: bootstrap over clips, 95 %; better, worse: the interval of the mean "
-            "difference does not hold 0",
+            f"{interval_note(lines)}; better, worse: the interval of the mean difference does not "
+            "hold 0",
+            *notes,
         ),
     )  # fmt: skip
-
-
-def _cell(numbers: list[float] | None, digits: int) -> str:
-    known = [v for v in numbers or () if not math.isnan(v)]
-    if not numbers or not known:
-        return "–"
-    less = f", {len(known)} clips" if len(known) < len(numbers) else ""
-    return spread(*bootstrap_mean(known), digits) + less
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -22,13 +23,13 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.common import RESULTS, Table, in_one_sentence, save_result, spread
+from benchmarks.common import RESULTS, Table, in_one_sentence, save_result
 from benchmarks.interpolators import Given, Method, Picture, make_methods, recursive
+from benchmarks.intervals import by_source, interval_note, told
 from vidcascade.cascade.weights import file_hashes
 from vidcascade.errors import UsageError
 from vidcascade.interpolation.model import bundled_interpolator
 from vidcascade.metrics.fidelity import gradient_sharpness, psnr, ssim
-from vidcascade.metrics.statistics import bootstrap_mean
 from vidcascade.nn.lpips import LPIPS
 
 CLIPS = Path(__file__).parents[2] / "shared" / "data" / "clips"
@@ -41,7 +42,10 @@ _SEVEN = tuple(k / 8 for k in range(1, 8))
 
 @dataclass(frozen=True)
 class Sample:
-    """Frames of one clip, ``(H, W, 3)`` uint8: what is given, and the truth at its times."""
+    """Frames of one clip, ``(H, W, 3)`` uint8: what is given, and the truth at its times.
+
+    ``clip`` is its file's name, with the range (``film.mp4:6000-7200``) where a part was asked for.
+    """
 
     clip: str
     given: Given
@@ -94,7 +98,8 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError("--each and --steps must be at least 1.")
     methods, left_out = make_methods(args.qualities.split(","), args.rife, args.weights)
     lpips = LPIPS(args.lpips) if args.lpips else None
-    tables, data, clips = [], {}, set()
+    tables, data = [], {}
+    clips: dict[str, list[str]] = {}
     for size in args.sizes.split(","):
         side = None if size == "full" else int(size)
         found = [
@@ -106,19 +111,20 @@ def run(args: argparse.Namespace) -> None:
         table, values = _measured(title, found, methods, lpips, left_out)
         tables.append(table)
         data[size] = values
-        clips |= {sample.clip for sample in found}
+        clips[size] = [sample.clip for sample in found]
     if args.chunks:
         found = list(find(args.clips, args.chunks, 4, _SEVEN, 256, args.largest))
         title = "The seven frames between two, 256 × 256"
         both = methods | recursive(methods)
         table, data["seven"] = _measured(title, found, both, lpips, left_out)
         tables.append(table)
+        clips["seven"] = [sample.clip for sample in found]
     save_result(
         args.name,
         "Frame interpolation against what people use",
-        "python -m benchmarks.interpolation",
+        _command(args),
         {
-            "clips": sorted(clips),
+            "clips": sorted({clip for size in clips.values() for clip in size}),
             "each": args.each,
             "steps": args.steps,
             "sizes": args.sizes,
@@ -129,9 +135,25 @@ def run(args: argparse.Namespace) -> None:
             "weight_hashes": _weight_hashes(args.weights),
         },
         tables,
-        {"values": data},
+        {"values": data, "clips": clips},
         args.results,
     )
+
+
+def _command(args: argparse.Namespace) -> str:
+    """What makes this result again; of files and folders only the names are told."""
+    words = ["python", "-m", "benchmarks.interpolation"]
+    words += ["--clips", *(Path(name).name for name in args.clips)]
+    for option in ("each", "steps", "sizes", "largest", "chunks", "qualities"):
+        words += [f"--{option}", str(getattr(args, option))]
+    for option in ("lpips", "weights"):
+        if (path := getattr(args, option)) is not None:
+            words += [f"--{option}", path.name]
+    if args.rife != RIFE:
+        words += ["--rife", args.rife.name]
+    if args.name != "interpolation":
+        words += ["--name", args.name]
+    return shlex.join(words)
 
 
 def _weight_hashes(folder: Path | None) -> dict[str, str]:
@@ -158,7 +180,7 @@ def _measured(
                 values[name].setdefault(key, []).append(value)
         print(f"\r{number + 1} of {len(samples)}  ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    table = make_table(title, values, len(samples), len({s.clip for s in samples}), left_out)
+    table = make_table(title, values, [s.clip for s in samples], left_out)
     table.show()
     return table, values
 
@@ -209,7 +231,8 @@ def find(
             if likeness(look_at(one), look_at(two)) < 0.4:
                 continue  # a cut: there is nothing between
             truth = tuple(frames[middle + k] for k in inner)
-            yield Sample(path.name, Given((before, one, two, after), tuple(times)), truth)
+            clip = path.name if last is None else f"{path.name}:{first}-{last}"
+            yield Sample(clip, Given((before, one, two, after), tuple(times)), truth)
 
 
 def _scaled(frame: Picture, size: int | None, largest: int) -> Picture:
@@ -266,11 +289,13 @@ def _mean(values: Sequence[float]) -> float:
 def make_table(
     title: str,
     values: dict[str, dict[str, list[float]]],
-    samples: int,
-    clips: int,
+    clips: Sequence[str],
     left_out: Sequence[str],
 ) -> Table:
-    """One row for each method, with bootstrap intervals."""
+    """One row for each method; ``clips`` is that of each sample.
+
+    Samples of a clip resemble each other: its mean counts once, and clips are resampled.
+    """
     shown = [m for m in MEASURES if m[0] in next(iter(values.values()))]
     rows = []
     for method, columns in values.items():
@@ -279,10 +304,11 @@ def make_table(
             if key == "seconds":
                 cells.append(f"{np.median(columns[key]):.{digits}f}")
             else:
-                cells.append(spread(*bootstrap_mean(columns[key]), digits))
+                cells.append(told(by_source(columns[key], clips), digits))
         rows.append([method, *cells])
     notes = (
-        f"{samples} samples of {clips} clips; intervals: bootstrap over samples, 95 %",
+        f"{len(clips)} samples of {len(set(clips))} clips, each of which counts once; "
+        f"{interval_note(rows)}",
         "processor time: median; those of ffmpeg and RIFE with the start of their process",
         *left_out,
     )

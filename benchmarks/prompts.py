@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -115,16 +115,23 @@ def said(described: Description) -> tuple[str, str, str] | None:
     return None if None in found else (str(found[0]), str(found[1]), str(found[2]))
 
 
-def world_prompts(world: StickerWorld, split: Split, count: int, first: int) -> list[Prompt]:
+def world_prompts(
+    world: StickerWorld,
+    split: Split,
+    count: int,
+    first: int,
+    fits: Callable[[Description], bool] = lambda described: True,
+) -> list[Prompt]:
     """Captions of the world that say all three, seeds counted up from ``first``.
 
-    Only clips that can be judged: one subject, a fixed camera, one of the motions with a rule.
+    Only clips that can be judged: one subject, a fixed camera, one of the motions with a rule; and
+    of these only what ``fits``, of which there must be some.
     """
     prompts: list[Prompt] = []
     seed = first
     while len(prompts) < count:
         described = world.describe(seed, split)
-        if _can_be_judged(described) and said(described) is not None:
+        if _can_be_judged(described) and said(described) is not None and fits(described):
             prompts.append(Prompt(described.caption, described, seed))
         seed += 1
     return prompts

@@ -43,8 +43,7 @@ def render(results: Sequence[Mapping[str, Any]]) -> str:
     for result in results:
         parts += [f"## {result['title']}\n", f"    {result['command']}\n", _about(result)]
         for table in result["tables"]:
-            parts += [f"### {table['title']}\n", markdown_table(table)]
-            parts += [f"*{_sentence(note)}*\n" for note in table["notes"]]
+            parts += [f"### {table['title']}\n", markdown_table(table), *markdown_notes(table)]
     return "\n".join(parts)
 
 
@@ -83,6 +82,11 @@ def markdown_table(table: Mapping[str, Any]) -> str:
 
     rule = "|---|" + "---:|" * (len(table["columns"]) - 1)
     return "\n".join([line(table["columns"]), rule, *map(line, table["rows"]), ""])
+
+
+def markdown_notes(table: Mapping[str, Any]) -> list[str]:
+    """A stored table's notes, each as a paragraph of Markdown."""
+    return [f"*{_sentence(note)}*\n" for note in table["notes"]]
 
 
 def _sentence(text: str) -> str:

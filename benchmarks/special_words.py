@@ -119,9 +119,9 @@ def pair_table(generated: Sequence[PairJudgement], truth: Sequence[PairJudgement
         ["recognised", "generated", "truth"],
         rows,
         (
-            "standing still, asked for in these words by turns, each on its side: where they do "
-            "not say how, the first is on the left; the recogniser was taught on one subject and "
-            "is shown one half at a time; intervals: Wilson, 95 %",
+            "both stand still; combinations are not held out; asked for in these words by turns, "
+            "each on its side: where they do not say how, the first is on the left; the recogniser "
+            "was taught on one subject and is shown one half at a time; intervals: Wilson, 95 %",
         ),
     )
 

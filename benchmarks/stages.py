@@ -8,11 +8,9 @@ augmentation to it; its stand-in gets the same input without noise. See ``benchm
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -21,7 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.common import RESULTS, Table, in_one_sentence, save_result, spread
+from benchmarks.common import RESULTS, in_one_sentence, save_result
+from benchmarks.comparisons import TRUTH, Comparison, make_tables
+from benchmarks.intervals import LEAST_CLIPS, sources
 from benchmarks.judging import composite_flicker
 from benchmarks.standins import bicubic, blend, flow_warp
 from benchmarks.truths import Truth, drawn_truths, real_truths
@@ -35,63 +35,10 @@ from vidcascade.data.fetch import cache_folder, has_stickers
 from vidcascade.errors import UsageError
 from vidcascade.metrics.fidelity import gradient_sharpness, psnr, ssim
 from vidcascade.metrics.flicker import mean_absolute_difference, warping_error
-from vidcascade.metrics.statistics import bootstrap_mean
 from vidcascade.nn.lpips import LPIPS
 from vidcascade.training.dataset import to_video
 
 LPIPS_WEIGHTS = Path(__file__).parents[2] / "shared" / "data" / "lpips_alex.safetensors"
-TRUTH = "truth"
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One column: how it is written, and which way is better (0: neither, near the truth)."""
-
-    key: str
-    name: str
-    better: int
-    digits: int
-    of_truth: bool = False
-
-
-MEASURES = (
-    Measure("psnr", "PSNR, dB", 1, 2),
-    Measure("missing", "PSNR of missing frames, dB", 1, 2),
-    Measure("ssim", "SSIM", 1, 4),
-    Measure("lpips", "LPIPS", -1, 4),
-    Measure("flicker", "flicker (composite)", -1, 3, True),
-    Measure("warping", "warping error × 1000", -1, 3, True),
-    Measure("change", "frame difference, levels", 0, 3, True),
-    Measure("sharpness", "sharpness, levels/px", 0, 3, True),
-)
-
-
-@dataclass
-class Comparison:
-    """Methods on the same clips: ``values[method][measure]`` has one number for each clip."""
-
-    title: str
-    stage: str
-    standins: tuple[str, ...]
-    note: str
-    clips: str = "held-out"
-    values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-
-    def plain(self) -> dict[str, dict[str, list[float | None]]]:
-        """The values for JSON, which has no NaN: None says that there was no number."""
-        return {
-            method: {
-                key: [v if math.isfinite(v) else None for v in numbers]
-                for key, numbers in columns.items()
-            }
-            for method, columns in self.values.items()
-        }
-
-    def add(self, method: str, found: dict[str, float]) -> None:
-        """Append one clip's numbers."""
-        columns = self.values.setdefault(method, {})
-        for key, value in found.items():
-            columns.setdefault(key, []).append(value)
 
 
 @in_one_sentence
@@ -111,12 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
     """The whole benchmark on a loaded pipeline of base, bridge and refiner."""
     spec = pipeline.spec
-    check(spec, args.clips)
+    real = args.videos is not None
+    # Real clips may be of few sources anyway: their tables say what these are enough for.
+    least = 2 if real else LEAST_CLIPS
+    check(spec, args.clips, least)
     pipeline.set_progress_bar_config(disable=True)
     began = time.monotonic()
     lpips = LPIPS(args.lpips) if args.lpips.is_file() else None
     judge = Judge(lpips, args.lpips_every)
-    real = args.videos is not None
     truths = real_truths(spec, args.videos, args.clips) if real else drawn_truths(spec, args.clips)
     comparisons = _comparisons(pipeline, "real" if real else "held-out")
     captions = []
@@ -125,7 +74,9 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
         captions.append(truth.title)
         print(f"\rclip {len(captions)} of {args.clips}  ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    check(spec, len(captions))
+    check(spec, len(captions), least)
+    for comparison in comparisons:
+        comparison.sources = sources(captions) if real else None
     tables = [table for c in comparisons for table in make_tables(c)]
     for table in tables:
         table.show()
@@ -148,7 +99,11 @@ def run(pipeline: VidCascadePipeline, args: argparse.Namespace) -> None:
             "seconds": seconds,
         },
         tables,
-        {"captions": captions, **{c.stage: c.plain() for c in comparisons}},
+        {
+            "captions": captions,
+            **({"sources": sources(captions)} if real else {}),
+            **{c.stage: c.plain() for c in comparisons},
+        },
         args.results,
     )
     if lpips is None:
@@ -165,7 +120,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
 
 
-def check(spec: CascadeSpec, clips: int) -> None:
+def check(spec: CascadeSpec, clips: int, least: int = LEAST_CLIPS) -> None:
     """Refuse cascades of other stages, and too few clips.
 
     Raises:
@@ -173,8 +128,8 @@ def check(spec: CascadeSpec, clips: int) -> None:
     """
     if [stage.kind for stage in spec.stages] != ["base", "bridge", "refiner"]:
         raise UsageError("This benchmark is for cascades of one base, one bridge, one refiner.")
-    if clips < 2:
-        raise UsageError(f"Intervals need at least 2 clips, not {clips}.")
+    if clips < least:
+        raise UsageError(f"This benchmark needs at least {least} clips, not {clips}.")
 
 
 def _comparisons(pipeline: VidCascadePipeline, clips: str) -> list[Comparison]:
@@ -289,54 +244,6 @@ def to_pixels(video: Tensor) -> NDArray[np.uint8]:
     """(1, T, 3, H, W) in [-1, 1] → (T, H, W, 3) uint8."""
     unit = (video[0].float() / 2 + 0.5).clamp(0, 1)
     return (unit.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
-
-
-def make_tables(comparison: Comparison) -> list[Table]:
-    """Means with intervals, and the stage minus each stand-in (and minus the truth)."""
-    values = comparison.values
-    ours = values[comparison.stage]
-    shown = [m for m in MEASURES if m.key in ours]
-    count = len(next(iter(ours.values())))
-    rows = []
-    for method in (*comparison.standins, comparison.stage, TRUTH):
-        cells = []
-        for m in shown:
-            numbers = values[method].get(m.key)
-            known = [v for v in numbers or () if not math.isnan(v)]
-            less = f", {len(known)} clips" if numbers and len(known) < len(numbers) else ""
-            cells.append(spread(*bootstrap_mean(known), m.digits) + less if known else "–")
-        rows.append([method, *cells])
-    about = f"{count} {comparison.clips} clips; {comparison.note}"
-    clips = f"{about}; intervals: bootstrap over clips, 95 %"
-    columns = ["", *(m.name for m in shown)]
-    differences = []
-    for method in (*comparison.standins, TRUTH):
-        cells = [difference(m, ours[m.key], values[method].get(m.key)) for m in shown]
-        differences.append([f"{comparison.stage} − {method}", *cells])
-    return [
-        Table(comparison.title, columns, rows, (clips,)),
-        Table(
-            f"{comparison.title}: paired differences",
-            columns,
-            differences,
-            ("better, worse: the interval of the mean difference does not hold 0",),
-        ),
-    ]
-
-
-def difference(m: Measure, ours: Iterable[float], other: Iterable[float] | None) -> str:
-    """Mean of ours minus the other's, paired, with its interval and what that says."""
-    if other is None:
-        return "–"
-    pairs = np.subtract(list(ours), list(other))
-    pairs = pairs[~np.isnan(pairs)]  # clips of which too little could be followed
-    if not len(pairs):
-        return "–"
-    mean, low, high = bootstrap_mean(pairs)
-    text = f"{mean:+.{m.digits}f} ({low:+.{m.digits}f} to {high:+.{m.digits}f})"
-    if m.better and (low > 0 or high < 0):
-        text += " better" if (mean > 0) == (m.better > 0) else " worse"
-    return text
 
 
 if __name__ == "__main__":

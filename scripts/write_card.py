@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.cards import template, write_card  # noqa: E402
-from benchmarks.report import markdown_table  # noqa: E402
+from benchmarks.report import markdown_notes, markdown_table  # noqa: E402
 from vidcascade.cascade.reading import READER  # noqa: E402
 from vidcascade.cascade.spec import CascadeSpec  # noqa: E402
 from vidcascade.cascade.students import STUDENT_FILE, load_student, parted  # noqa: E402
@@ -75,13 +75,13 @@ def render(weights: Path, results: Path) -> str:
     hashes = verify_checksums(weights)
 
     def table(name: str, number: int, columns: Sequence[int] | None = None) -> str:
-        """Table ``number`` of a stored result, or some of its columns."""
+        """Table ``number`` of a stored result, or some of its columns, with its notes below."""
         found = _load(results, name, hashes)["tables"][number]
         if columns is not None:
             pick = [found["columns"][k] for k in columns]
             rows = [[row[k] for k in columns] for row in found["rows"]]
-            found = {"columns": pick, "rows": rows}
-        return markdown_table(found)
+            found = {**found, "columns": pick, "rows": rows}
+        return "\n".join((markdown_table(found), *markdown_notes(found)))
 
     def result(name: str) -> dict[str, Any]:
         return _load(results, name, hashes)

@@ -30,7 +30,12 @@ from vidcascade.metrics.streaming import LEAST_COVERAGE
 STORE = Path(__file__).parents[2] / "vidcascade" / "metrics" / "composite.json"
 # No cause is left out: what few of the rated clips show would otherwise not count at all.
 _LEAST = 0.05
-OTHERS = {"vbench": "VBench", "lai": "warping error (Lai)", "tlpips": "tLPIPS"}
+# tLPIPS saw the first six frames of each clip, and the others all (see rating).
+OTHERS = {
+    "vbench": "VBench",
+    "lai": "warping error (Lai)",
+    "tlpips": "tLPIPS (first five steps)",
+}
 
 Array = NDArray[np.float64]
 

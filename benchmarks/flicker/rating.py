@@ -30,6 +30,7 @@ FRAMES = 20
 _PHOTOS = 5
 # Faults per clean clip, in rotation, so that all meet all kinds of content.
 _FAULTS = 6
+# tLPIPS is slow, so it sees the beginning of a clip only; fit_composite's name for it says so.
 _LPIPS_PAIRS = 5
 _MOVES = ("static", "pan", "zoom", "object", "tilt")
 # Real clips that move in different ways: (name, first frame).
@@ -86,7 +87,7 @@ def causes(frames: Any) -> dict[str, float]:
 
 
 def others(frames: Any, lpips: Any) -> dict[str, float]:
-    """What the published measures say; higher is worse for all of them."""
+    """What the published measures say, tLPIPS of the first steps; higher is worse for all."""
     return {
         "vbench": 1 - vbench_temporal_flickering(frames),
         "lai": warping_error(frames),

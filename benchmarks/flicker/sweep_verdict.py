@@ -2,10 +2,6 @@
 
 A value is recommended in place of the default only if it lowers flicker on the base's samples by
 more than chance and loses neither sharpness there nor PSNR on true inputs by more than chance.
-
-Percentile intervals of a bootstrap over eight clips are too narrow; theirs are *expanded* to what a
-t interval has (Hesterberg 2015, *What Teachers Should Know About the Bootstrap*,
-doi:10.1080/00031305.2015.1089789).
 """
 
 from __future__ import annotations
@@ -14,18 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from benchmarks.flicker.sweep import SAMPLED, TRUE, Group, Setting, Values
+from benchmarks.intervals import CONFIDENCE, LEAST_CLIPS, few_interval
 from vidcascade.metrics.composite import CAUSES, weights
-from vidcascade.metrics.statistics import Interval, bootstrap_mean
+from vidcascade.metrics.statistics import Interval
 
-__all__ = ["LEAST_CLIPS", "Verdict", "change", "judge", "on_noise"]
+__all__ = ["Verdict", "change", "judge", "on_noise"]
 
-CONFIDENCE = 0.95
-# Fewer differences may all have one sign by chance more often than once in twenty times.
-LEAST_CLIPS = 6
-_RESAMPLES = 40_000
 # What a steadier setting must not lose: (input, measure, its name and unit).
 _KEPT = ((SAMPLED, "sharpness", "sharpness"), (TRUE, "psnr", "PSNR"))
 
@@ -55,23 +47,12 @@ def change(
     against: Setting,
     confidence: float = CONFIDENCE,
 ) -> Interval | None:
-    """``setting`` minus ``against``, clips paired; None where fewer than two clips have both.
-
-    With fewer than :data:`LEAST_CLIPS` the interval is infinite: nothing is more than chance.
-    """
+    """``setting`` minus ``against``, clips paired; None where fewer than two clips have both."""
     pairs = np.subtract(
         values[source][setting.name][measure], values[source][against.name][measure]
     )
     known = pairs[np.isfinite(pairs)]
-    if len(known) < 2:
-        return None
-    if len(known) < LEAST_CLIPS:
-        return Interval(float(known.mean()), -np.inf, np.inf)
-    wide = stats.t.ppf((1 + confidence) / 2, len(known) - 1) * np.sqrt(
-        len(known) / (len(known) - 1)
-    )
-    expanded = 1 - 2 * float(stats.norm.sf(wide))
-    return bootstrap_mean(known, expanded, resamples=_RESAMPLES)
+    return few_interval(known, confidence) if len(known) > 1 else None
 
 
 def judge(members: Sequence[Setting], values: Values) -> Verdict:

@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -87,6 +88,7 @@ def run(spec: CascadeSpec, chosen: Sequence[Variant], args: argparse.Namespace) 
         lessons = Lessons.for_world(StickerWorld(spec.world), args.scenes, args.lessons)
         args.scenes, args.lessons = lessons.scenes, lessons.steps
     rows = _stored(args.results)
+    _check_others(rows, spec, chosen, args, device)
     text: TextCache | None = None
     clips: HeldOut | None = None
     questions: Questions | None = None
@@ -103,7 +105,7 @@ def run(spec: CascadeSpec, chosen: Sequence[Variant], args: argparse.Namespace) 
                 questions = Questions.draw(spec, args.prompts, args.run, lessons)
         row = one_row(spec, variant, text, clips, questions, args, device)
         rows[variant.name] = row | {"settings": settings}
-        # Rows of other settings stay out of the table; they would be measured again anyway.
+        # Those of other settings are to be measured again (--again), or are no rows any more.
         rows = {
             name: row for name, row in rows.items()
             if name in NAMED and row["settings"] == _settings(spec, NAMED[name], args, device)
@@ -111,7 +113,7 @@ def run(spec: CascadeSpec, chosen: Sequence[Variant], args: argparse.Namespace) 
         _save(rows, spec, args)
         print(f"{variant.name}: {_summary(rows[variant.name])}", flush=True)
     if rows:
-        for table in make_tables(rows, args.minutes):
+        for table in make_tables(rows, args.minutes, _options(args)):
             table.show()
 
 
@@ -195,11 +197,41 @@ def _stored(folder: Path) -> dict[str, Row]:
     return rows
 
 
+def _check_others(
+    rows: Mapping[str, Row], spec: CascadeSpec, chosen: Sequence[Variant],
+    args: argparse.Namespace, device: torch.device,
+) -> None:  # fmt: skip
+    """Refuse to put rows of one setting beside, or in place of, stored rows of another.
+
+    Raises:
+        UsageError: there are such rows, and they are not to be measured again.
+    """
+    again = {variant.name for variant in chosen} if args.again else set()
+    others = [
+        name for name, row in rows.items()
+        if name in NAMED and name not in again
+        and row["settings"] != _settings(spec, NAMED[name], args, device)
+    ]  # fmt: skip
+    if others:
+        raise UsageError(
+            f"{args.results / 'ablation.json'} has rows of other settings ({', '.join(others)}): "
+            "give their options, measure all of them --again, or store elsewhere with --results."
+        )
+
+
+def _options(args: argparse.Namespace) -> str:
+    """The options that a row depends on, as they are typed."""
+    text = f" --minutes {args.minutes:g} --clips {args.clips} --prompts {args.prompts}"
+    if args.prompts > 0:
+        text += f" --lessons {args.lessons} --scenes {args.scenes}"
+    return text if args.spec == str(SPEC) else f"{text} --spec {shlex.quote(args.spec)}"
+
+
 def _save(rows: dict[str, Row], spec: CascadeSpec, args: argparse.Namespace) -> None:
     save_result(
         "ablation",
         "Ablation of the base's recipe",
-        f"python -m benchmarks.training.ablation --minutes {args.minutes:g}",
+        f"python -m benchmarks.training.ablation{_options(args)}",
         {
             "spec": spec.name,
             "minutes": args.minutes,
@@ -209,14 +241,17 @@ def _save(rows: dict[str, Row], spec: CascadeSpec, args: argparse.Namespace) -> 
             "load_average": [round(v, 2) for v in os.getloadavg()]
             if hasattr(os, "getloadavg") else None,
         },
-        make_tables(rows, args.minutes),
+        make_tables(rows, args.minutes, _options(args)),
         {"rows": rows},
         args.results,
     )  # fmt: skip
 
 
-def make_tables(rows: Mapping[str, Row], minutes: float) -> list[Table]:
-    """The rows' costs and losses, the baseline's averages, and what repeats each row."""
+def make_tables(rows: Mapping[str, Row], minutes: float, given: str) -> list[Table]:
+    """The rows' costs and losses, the baseline's averages, and what repeats each row.
+
+    ``given`` is the options that all rows were measured with.
+    """
     order = [v.name for v in VARIANTS if v.name in rows]
     base = rows.get(BASELINE.name)
     losses = Table(
@@ -250,7 +285,6 @@ def make_tables(rows: Mapping[str, Row], minutes: float) -> list[Table]:
                  "ones are all the same",),
             )
         )  # fmt: skip
-    given = f" --minutes {minutes:g}"
     tables.append(
         Table(
             "The rows",

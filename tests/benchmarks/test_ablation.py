@@ -150,18 +150,20 @@ def test_rows_are_stored_and_not_repeated(
     assert [row[0] for row in asked["rows"]] == ["baseline", "predict-v"]
     assert all(0.0 <= share <= 1.0 for share in base["adherence"].values())
     assert len(averages["rows"]) == 5
-    assert "--row predict-v" in rows["rows"][1][2]
+    given = "--minutes 0.01 --clips 2 --prompts 2 --lessons 2 --scenes 24"
+    given += f" --spec {file}"
+    assert f"--row predict-v --again {given}`" in rows["rows"][1][2]
+    assert result["command"] == f"python -m benchmarks.training.ablation {given}"
     assert len(losses["notes"]) == 2
     pair = {"baseline": base, "baseline-seed-1": base | {"bands": [2 * b for b in base["bands"]]}}
     moving = base | {"adherence": base["adherence"] | {"motion": 0.5}}
     still = base | {"adherence": base["adherence"] | {"motion": 0.0}}
     for row, said in ((moving, False), (still, True)):
-        notes = ablation.make_tables({"baseline": row}, 1.0)[1].notes
+        notes = ablation.make_tables({"baseline": row}, 1.0, "")[1].notes
         assert any("no row learns motion" in note for note in notes) == said
-    assert "σ 0.2 +100 %" in ablation.make_tables(pair, 1.0)[0].notes[2]
+    assert "σ 0.2 +100 %" in ablation.make_tables(pair, 1.0, "")[0].notes[2]
     capsys.readouterr()
-    # A finished row stands; another one joins it; other settings make it anew; what is no row any
-    # more is forgotten.
+    # A finished row stands; another one joins it; what is no row any more is forgotten.
     result["data"]["rows"]["gone"] = base
     (tmp_path / "ablation.json").write_text(json.dumps(result), encoding="utf-8")
     assert ablation.main([*arguments, "--row", "baseline", "--row", "untrained"]) == 0
@@ -169,9 +171,20 @@ def test_rows_are_stored_and_not_repeated(
     again = json.loads((tmp_path / "ablation.json").read_text())
     assert set(again["data"]["rows"]) == {"untrained", "baseline", "predict-v"}
     assert again["data"]["rows"]["baseline"] == base
-    other = ["--clips", "3", "--row", "baseline", "--sheets", str(tmp_path / "sheets")]
-    assert ablation.main([*arguments, *other]) == 0
-    assert "stored" not in capsys.readouterr().out
+    # Other settings take the place of all that is stored, or of nothing.
+    stored = (tmp_path / "ablation.json").read_bytes()
+    other = [*arguments, "--clips", "3", "--row", "baseline"]
+    assert ablation.main(other) == 2
+    assert "rows of other settings (baseline, predict-v, untrained)" in capsys.readouterr().err
+    assert ablation.main([*other, "--again"]) == 2
+    assert "rows of other settings (predict-v, untrained)" in capsys.readouterr().err
+    assert (tmp_path / "ablation.json").read_bytes() == stored
+    other += ["--row", "predict-v", "--row", "untrained", "--sheets", str(tmp_path / "sheets")]
+    assert ablation.main([*other, "--again"]) == 0
+    assert ": stored" not in capsys.readouterr().out
     assert list((tmp_path / "sheets" / "baseline").glob("*.png"))
+    anew = json.loads((tmp_path / "ablation.json").read_text())["data"]["rows"]
+    assert {row["settings"]["clips"] for row in anew.values()} == {3}
+    assert len(anew) == 3
     assert ablation.main([*arguments, "--row", "none"]) == 2
     assert "choose from untrained, baseline" in capsys.readouterr().err

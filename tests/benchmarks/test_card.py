@@ -46,6 +46,17 @@ def test_the_card_says_what_was_measured() -> None:
     assert card.render(weights, results) == (weights / "README.md").read_text(encoding="utf-8")
 
 
+def test_the_card_s_tables_keep_their_notes() -> None:
+    card = load_script("write_card")
+    results = card.ROOT / "benchmarks" / "results"
+    text = card.render(card.WEIGHTS, results)
+    for name, number in (("adherence", 0), ("stages", 4), ("gap", 2), ("distillation", 0)):
+        table = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))["tables"][number]
+        last = "| " + " | ".join(table["rows"][-1]) + " |"
+        notes = "\n\n".join(f"*{n[:1].upper()}{n[1:]}.*" for n in table["notes"])
+        assert f"{last}\n\n{notes}\n\n" in text
+
+
 def test_the_readme_says_what_was_measured() -> None:
     card = load_script("write_card")
     readme = cards.README.read_text(encoding="utf-8")

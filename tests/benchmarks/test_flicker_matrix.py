@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.flicker.clips import FAULTS, MOTIONS, canvas, inject, moving
-from benchmarks.flicker.fit_composite import fit, flicker, load, report, spearman
+from benchmarks.flicker.fit_composite import OTHERS, fit, flicker, load, report, spearman
 from benchmarks.flicker.matrix import SUITE, draw, run, table
+from benchmarks.flicker.rating import others
 from vidcascade.metrics.composite import fit_report, weights
 
 
@@ -90,6 +91,13 @@ def test_the_fit_repeats_and_finds_weights_that_were_there():
     found = fit(values, flicker(values, truth))
     np.testing.assert_allclose(np.sqrt(found), np.sqrt(truth), atol=0.08)
     assert spearman(np.array([1.0, 2, 2, 9]), np.array([1.0, 4, 4, 5])) == pytest.approx(1)
+
+
+def test_measures_that_saw_less_of_the_clips_are_called_so():
+    seen = []
+    others(np.zeros((20, 32, 32, 3), np.uint8), lambda frames: seen.append(len(frames)) or 0.0)
+    assert seen == [6]
+    assert OTHERS["tlpips"] == "tLPIPS (first five steps)"
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import interpolation_jobs as jobs
-from benchmarks.interpolation import _parts, main
+from benchmarks.interpolation import _parts, main, make_table
 from tests.interpolation.conftest import scene, write
 from vidcascade.interpolation.warp_network import WarpNetwork
 
@@ -35,9 +35,30 @@ def test_it_measures_and_stores(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert set(values["seven"]) == methods | {f"{ours}, recursive"}
     for found in (values["full"], values["48"]):
         assert min(found[ours]["psnr"]) > max(found["blend"]["psnr"])
+    assert told["data"]["clips"]["full"] == ["1.mp4", "1.mp4", "2.mp4", "2.mp4"]
+    assert told["data"]["clips"]["seven"] == ["1.mp4", "2.mp4"]
+    assert told["command"] == (
+        "python -m benchmarks.interpolation --clips clips --each 2 --steps 1 --sizes full,48 "
+        "--largest 640 --chunks 1 --qualities fast --rife none"
+    )
     assert len(values["full"][ours]["psnr"]) == 4
     assert len(values["seven"][ours]["psnr"]) == 2
     assert "no RIFE in" in capsys.readouterr().out
+
+
+def test_a_clip_counts_once_however_many_samples_it_has() -> None:
+    many = [30.0] * 20 + [20.0, 22.0, 21.0, 19.0, 23.0]
+    clips = ["a"] * 20 + ["b", "c", "d", "e", "f:1-9"]
+    values = {"blend": {"psnr": many, "seconds": [1.0] * 25}}
+    table = make_table("T", values, clips, ("no RIFE",))
+    assert table.rows[0][1].startswith("22.50 (")
+    assert "25 samples of 6 clips" in table.notes[0]
+    assert "bootstrap over clips" in table.notes[0]
+    # Fewer clips have no interval, whatever the number of their samples.
+    part = {"blend": {key: numbers[:-1] for key, numbers in values["blend"].items()}}
+    few = make_table("T", part, clips[:-1], ())
+    assert few.rows[0][1] == "22.40 [19.00 to 30.00]"
+    assert "square brackets" in few.notes[0]
 
 
 def test_without_clips_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,6 +75,9 @@ def test_a_part_of_a_clip_and_other_weights(tmp_path: Path) -> None:
             str(tmp_path)]  # fmt: skip
     assert main(args) == 0
     told = json.loads((tmp_path / "interpolation.json").read_text())
+    assert told["data"]["clips"] == {"full": ["clip.mp4:5-20"] * 2}
+    assert "--clips clip.mp4:5-20 " in told["command"]
+    assert told["command"].endswith(" --qualities balanced --weights weights --rife none")
     values = told["data"]["values"]["full"]
     assert min(values["ours, balanced (network)"]["psnr"]) > max(values["blend"]["psnr"])
     whole, first, last = _parts("a:b.mp4")

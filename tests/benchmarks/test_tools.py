@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import prompts, rendering, report
+from benchmarks import finetuning, prompts, rendering, report
 from benchmarks.common import Table, percent, save_result, spread
 from benchmarks.generate import timed
 from benchmarks.size_words import LARGER, size_table
@@ -23,6 +23,7 @@ from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.data.config import WorldConfig
 from vidcascade.data.stickers import StickerWorld
 from vidcascade.data.words import BACKGROUNDS, CAMERAS, COLOURS, MOTIONS, SOLIDS
+from vidcascade.errors import UsageError
 from vidcascade.metrics.adherence.pairs import PairJudgement
 from vidcascade.metrics.adherence.recogniser import Recogniser
 from vidcascade.metrics.adherence.teaching import Lessons
@@ -70,6 +71,23 @@ def test_captions_say_all_three(world: StickerWorld) -> None:
     bound = prompts.binding_prompts(world, 18, first=0)
     assert len({p.described.subjects[0][:2] for p in bound}) == 18
     assert bound[0].text == "a red ball standing still in the sky"
+
+
+def test_a_new_subject_is_asked_for_where_it_was_not_shown(tmp_path: Path) -> None:
+    """Neither motion nor background of a prompt is one of the given clips'."""
+    assert SPEC.world is not None
+    (tmp_path / "any.webp").touch()  # names are counted, nothing is drawn
+    alone = StickerWorld(finetuning.new_world(SPEC.world, "penguin"), tmp_path)
+    given = prompts.world_prompts(alone, "all", 5, finetuning.GIVEN)
+    asked = finetuning.unshown_prompts(alone, given, 24)
+    assert len(asked) == 24
+    for kind in (lambda p: p.described.motions[0], lambda p: p.described.background):
+        assert not {kind(p) for p in asked} & {kind(p) for p in given}
+    assert {p.described.subjects[0][0] for p in asked} == {"penguin"}
+    assert finetuning.unshown_prompts(alone, given, 24) == asked
+    many = prompts.world_prompts(alone, "all", 100, finetuning.GIVEN)
+    with pytest.raises(UsageError, match="give fewer with --given"):
+        finetuning.unshown_prompts(alone, many, 24)
 
 
 def test_size_words_come_in_pairs(world: StickerWorld) -> None:
@@ -121,6 +139,7 @@ def test_pairs_stand_beside_and_above_each_other(world: StickerWorld) -> None:
     every = ["25 %", "75 %", "25 %", "25 %"]
     # Of the wordings by turns: the first and fourth clip, the second, the third.
     assert [row[1].split(" (")[0] for row in table.rows] == [*every, "50 %", "0 %", "0 %"]
+    assert table.notes[0].startswith("both stand still; combinations are not held out;")
     whole = ["100 %", "100 %", "100 %", "0 %", "100 %", "100 %", "100 %"]
     assert [row[2].split(" (")[0] for row in table.rows] == whole
 
