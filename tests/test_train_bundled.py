@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -15,8 +16,9 @@ from vidcascade.cascade.pipeline import VidCascadePipeline
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cli.train import read_settings
 
+ROOT = Path(__file__).parents[1]
 script = load_script("train_bundled")
-main = script.main
+main, recipes = script.main, script.recipes
 PHASES = (
     "space", "base", "bridge", "refiner", "assemble", "distil", "bridge-own", "refiner-own", "join",
     "history", "report",
@@ -229,3 +231,15 @@ def test_a_reader_is_trained_and_goes_with_the_stages(
     reader.mkdir()
     assert main(["--out", str(tmp_path), "--only", "assemble"]) == 0
     assert commands[1][commands[1].index("--reader") + 1] == str(reader)
+
+
+def test_the_card_tells_of_the_minutes_that_the_script_gives() -> None:
+    card = (ROOT / "scripts" / "model_card.md.j2").read_text(encoding="utf-8")
+    commands = re.findall(r"^vidcascade (?:train|distil) (?:.*\\\n)*.*$", card, re.MULTILINE)
+    told = [float(found) for c in commands for found in re.findall(r"--budget-minutes (\S+)", c)]
+    budgets, distil = recipes.BUDGETS, recipes.BUDGETS["distil"]
+    wanted = [budgets[name] for name in ("space", "base", "bridge", "refiner")]
+    wanted += [share * distil for share in recipes.DISTILLING.values()]
+    wanted += [budgets["bridge-own"], budgets["refiner-own"]]
+    assert len(commands) == len(told)
+    assert told == pytest.approx(wanted)

@@ -136,8 +136,8 @@ def _encoding(suffix: str, lossless: bool, odd: bool, custom_tags: bool) -> _Enc
     muxer = {"movflags": flags} if container == "mp4" else {}
     if lossless:
         return _Encoding(container, "libx264rgb", "rgb24", {"crf": "0"}, muxer)
-    # x264's AVX-512 code for macroblock trees gives other bits now and then (3 clips in 100), and the
-    # same frames must give the same file.
+    # The same frames must give the same file, and x264's AVX-512 code for macroblock trees gives
+    # other bits now and then (3 clips in 100).
     return _Encoding(container, "libx264", yuv, {"crf": "16", "x264-params": "mbtree=0"}, muxer)
 
 
