@@ -18,7 +18,7 @@ from vidcascade.cascade.frames import CascadeOutput, OutputType, to_output
 from vidcascade.cascade.reading import READER, load_reader, read_prompt
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.result import StageResult
-from vidcascade.cascade.running import Seeds, TextStates, draw_keys, run_stage
+from vidcascade.cascade.running import Seeds, TextStates, draw_keys, run_stage, span_of
 from vidcascade.cascade.settings import Settings, with_settings
 from vidcascade.cascade.spec import CascadeSpec
 from vidcascade.cascade.students import (
@@ -256,7 +256,7 @@ class VidCascadePipeline(DiffusionPipeline):
         if output_type not in ("pil", "np", "pt"):
             raise UsageError(f"output_type must be pil, np or pt, not {output_type!r}.")
         names = [stage.name for stage in spec.stages]
-        first, last = _span(names, start_from, stop_after)
+        first, last = span_of(names, start_from, stop_after)
         result = self._begin(
             prompt, negative_prompt, num_videos_per_prompt, generator, keys, start_from, spec
         )
@@ -387,26 +387,6 @@ class VidCascadePipeline(DiffusionPipeline):
             return states, mask
 
         return TextStates(*rows(result.prompts), *rows(result.negative_prompts))
-
-
-def _span(
-    names: list[str], start_from: StageResult | None, stop_after: str | None
-) -> tuple[int, int]:
-    if stop_after is not None and stop_after not in names:
-        raise UsageError(f"There is no stage {stop_after!r}: choose from {', '.join(names)}.")
-    if start_from is not None and start_from.stage not in names:
-        raise UsageError(
-            f"The saved result is of stage {start_from.stage!r}, and this cascade has "
-            f"{', '.join(names)}."
-        )
-    first = 0 if start_from is None else names.index(start_from.stage) + 1
-    last = len(names) - 1 if stop_after is None else names.index(stop_after)
-    if first > last:
-        raise UsageError(
-            f"Nothing is left to run after {names[first - 1]}: start from an earlier stage, or "
-            "stop after a later one."
-        )
-    return first, last
 
 
 __all__ = ["CascadeOutput", "VidCascadePipeline"]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vidcascade.cascade.augment import frame_noise
 from vidcascade.cascade.registry import make_stage
+from vidcascade.cascade.result import StageResult
 from vidcascade.cascade.smoothing import TemporalSmoother
 from vidcascade.cascade.spec import StageSpec
 from vidcascade.cascade.stage import Conditioning, Stage
@@ -214,3 +215,33 @@ def _autocast(
     # Weights that were loaded in a narrow dtype compute in it anyway.
     enabled = dtype is not torch.float32 and network.dtype is torch.float32
     return torch.autocast(device.type, dtype, enabled=enabled)
+
+
+def span_of(
+    names: list[str], start_from: StageResult | None, stop_after: str | None
+) -> tuple[int, int]:
+    """Numbers of the first and the last stage of a run.
+
+    Args:
+        names: of all stages.
+        start_from: what the run goes on from, if anything.
+        stop_after: the last stage to run, if it is not the cascade's last.
+
+    Raises:
+        UsageError: a stage that there is not, or a run of none.
+    """
+    if stop_after is not None and stop_after not in names:
+        raise UsageError(f"There is no stage {stop_after!r}: choose from {', '.join(names)}.")
+    if start_from is not None and start_from.stage not in names:
+        raise UsageError(
+            f"The saved result is of stage {start_from.stage!r}, and this cascade has "
+            f"{', '.join(names)}."
+        )
+    first = 0 if start_from is None else names.index(start_from.stage) + 1
+    last = len(names) - 1 if stop_after is None else names.index(stop_after)
+    if first > last:
+        raise UsageError(
+            f"Nothing is left to run after {names[first - 1]}: start from an earlier stage, or "
+            "stop after a later one."
+        )
+    return first, last
