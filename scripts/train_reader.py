@@ -7,6 +7,7 @@ On text alone, in minutes: captions of the spec's world in other words (vidcasca
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 from vidcascade.errors import UsageError, in_one_sentence
@@ -30,7 +31,7 @@ def main() -> int:
     from vidcascade.data.stickers import StickerWorld
     from vidcascade.nn.text import build_text_encoder
     from vidcascade.training.reading import teach
-    from vidcascade.video.atomic import atomic_path, check_replaceable
+    from vidcascade.video.atomic import atomic_path, check_own_folder, check_parent
 
     logging.set_verbosity_error()  # diffusers says much about a cast that is meant
     if min(args.lessons, args.steps) < 1:
@@ -38,7 +39,10 @@ def main() -> int:
     spec = CascadeSpec.load(args.spec)
     if spec.world is None:
         raise UsageError(f"{args.spec} has no world whose captions could be told in other words.")
-    check_replaceable(args.out, args.force)
+    check_own_folder(args.out, args.force, ("config.json",))
+    with suppress(OSError):  # why it cannot be made is said by the check
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+    check_parent(args.out)
     encoder = build_text_encoder(spec.text.encoder, spec.text.max_tokens)
     world = StickerWorld(spec.world)
     reader = teach(

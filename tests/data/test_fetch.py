@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vidcascade.data import fetch
-from vidcascade.errors import VidCascadeError
+from vidcascade.errors import UsageError, VidCascadeError
 
 
 def _archive(path: Path, files: dict[str, bytes]) -> str:
@@ -56,11 +56,50 @@ def test_fetch_unpacks_only_stickers(fake_pack: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in target.iterdir()) == ["1f680.webp", "data-by-emoji.json"]
     assert [p.name for p in target.parent.iterdir()] == ["stickers"]
     assert not list(tmp_path.rglob("escaped.webp"))
-    (target / "mine.txt").write_text("x")
+    (target / "2764.webp").write_bytes(b"of an older version")
     assert fetch.fetch_stickers(target) == target
-    assert (target / "mine.txt").exists()
+    assert (target / "2764.webp").exists()
     fetch.fetch_stickers(target, force=True)
-    assert not (target / "mine.txt").exists()
+    assert sorted(p.name for p in target.iterdir()) == ["1f680.webp", "data-by-emoji.json"]
+
+
+def test_what_is_not_stickers_is_never_replaced(fake_pack: Path, tmp_path: Path) -> None:
+    clips, file = tmp_path / "clips", tmp_path / "file"
+    (clips / "sub").mkdir(parents=True)
+    file.write_text("mine")
+    with pytest.raises(UsageError, match=r"other things than stickers \(sub\)"):
+        fetch.fetch_stickers(clips)
+    (clips / "sub").rmdir()
+    (clips / "1f680.webp").write_bytes(b"rocket")
+    (clips / "kite.mp4").write_bytes(b"a clip")
+    assert fetch.fetch_stickers(clips) == clips  # there are stickers, and nothing is done
+    with pytest.raises(UsageError, match=r"other things than stickers \(kite\.mp4\)"):
+        fetch.fetch_stickers(clips, force=True)
+    with pytest.raises(UsageError, match="is not a folder"):
+        fetch.fetch_stickers(file, force=True)
+    assert (clips / "kite.mp4").read_bytes() == b"a clip"
+    assert file.read_text() == "mine"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clips", "file", "registry"]
+
+
+def test_a_folder_that_cannot_be_replaced_stays(
+    fake_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "cache" / "stickers"
+    target.mkdir(parents=True)
+    (target / "2764.webp").write_bytes(b"heart")
+    rename = Path.rename
+
+    def fails(self: Path, to: Path) -> Path:
+        if Path(to) == target and not (self / "2764.webp").exists():
+            raise OSError("busy")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError, match="busy"):
+        fetch.fetch_stickers(target, force=True)
+    assert [p.name for p in target.parent.iterdir()] == ["stickers"]
+    assert [p.name for p in target.iterdir()] == ["2764.webp"]
 
 
 def test_a_wrong_checksum_stops_before_unpacking(fake_pack: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.training import conftest as training
 from tests.training.conftest import counting_frames, write_metadata
 from vidcascade.data import folder as folder_module
 from vidcascade.data.folder import VideoFolder, frame_numbers, frame_times
 from vidcascade.errors import UsageError, VidCascadeError
-from vidcascade.video import random_access, write_clip
+from vidcascade.video import random_access, read_clip, write_clip
 
 clips = training.clips
 
@@ -104,6 +106,7 @@ def test_every_hostile_line_is_skipped_with_a_reason(tmp_path: Path) -> None:
         "{broken", "[1, 2]", "7", "null", b"\xff\xfe\x00", "[" * 100_000,
         {"text": "no name"}, {"file_name": 3, "text": "x"}, {"file_name": "good.mp4"},
         {"file_name": "good.mp4", "text": None}, "", "   ",
+        '{"file_name": "good.mp4", "text": "half a \\ud83d"}',
         {"file_name": "good.mp4", "text": ""},
         {"file_name": "sub/deep.mp4", "text": "deep", "extra": [1]},
         {"file_name": "alias.mp4", "text": "alias"},
@@ -119,7 +122,8 @@ def test_every_hostile_line_is_skipped_with_a_reason(tmp_path: Path) -> None:
         assert told[name], name
         assert reason in told[name], (name, told[name])
         assert "\n" not in told[name]
-    assert sum(name.startswith("line ") for name in told) == 10
+    assert sum(name.startswith("line ") for name in told) == 11
+    assert "its text is not valid Unicode" in told.values()
 
 
 @pytest.mark.parametrize(
@@ -142,10 +146,16 @@ def test_a_folder_of_nothing_is_refused(
         VideoFolder(tmp_path / "absent")
 
 
-def test_huge_pictures_are_refused(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_huge_pictures_are_refused(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(folder_module, "MAX_SIDE", 32)
     with pytest.raises(VidCascadeError, match="64 × 48 pixels are more than 32"):
         VideoFolder(clips)
+    write_clip(tmp_path / "a.webp", counting_frames(3), 8)
+    write_metadata(tmp_path, [{"file_name": "a.webp", "text": ""}])
+    with pytest.raises(VidCascadeError, match=r"a\.webp: 64 × 48 pixels are more than 32"):
+        VideoFolder(tmp_path)
 
 
 def test_time_is_resampled_to_the_rate(tmp_path: Path) -> None:
@@ -218,9 +228,10 @@ def test_a_video_that_breaks_later_is_passed_over(tmp_path: Path) -> None:
     found = VideoFolder(write_metadata(tmp_path, lines), 4)
     frame_times.cache_clear()
     (tmp_path / "a.mp4").write_bytes(b"gone")
-    with pytest.warns(UserWarning, match=r"a\.mp4 is skipped from here on"):
+    with pytest.warns(UserWarning, match=r"a\.mp4 is passed over where it cannot") as told:
         captions = {found.window(8, [0.0, 0.1], 8.0, 4, rng(seed))[1] for seed in range(8)}
     assert captions == {"b.mp4"}
+    assert len(told) == 1
     (tmp_path / "b.mp4").unlink()
     frame_times.cache_clear()
     with (
@@ -228,6 +239,48 @@ def test_a_video_that_breaks_later_is_passed_over(tmp_path: Path) -> None:
         pytest.raises(VidCascadeError, match="cannot be read any more"),
     ):
         found.window(8, [0.0], 8.0, 4, rng())
+
+
+def test_what_is_drawn_does_not_depend_on_what_was_drawn_before(tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        write_clip(tmp_path / name, counting_frames(6), 8)
+    lines = [{"file_name": name, "text": name} for name in ("a.mp4", "b.mp4")]
+    found = VideoFolder(write_metadata(tmp_path, lines), 4)
+    fresh = pickle.loads(pickle.dumps(found))
+    whole = (tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "a.mp4").write_bytes(b"gone")
+    frame_times.cache_clear()
+    with pytest.warns(UserWarning, match=r"a\.mp4 is passed over"):
+        captions = [found.window(8, [0.0], 8.0, 4, rng(seed))[1] for seed in range(8)]
+    assert set(captions) == {"b.mp4"}
+    (tmp_path / "a.mp4").write_bytes(whole)
+    again, anew = (
+        [folder.window(8, [0.0], 8.0, 4, rng(seed))[1] for seed in range(8)]
+        for folder in (found, fresh)
+    )
+    assert again == anew
+    assert set(again) == {"a.mp4", "b.mp4"}
+
+
+def test_times_of_a_webp_do_not_take_the_memory_of_its_frames(tmp_path: Path) -> None:
+    frames = counting_frames(60, 96, 128)
+    write_clip(tmp_path / "a.webp", frames, 10)
+    frame_times.cache_clear()
+    frame_times(tmp_path / "a.webp")  # once, so that all is imported
+    frame_times.cache_clear()
+    tracemalloc.start()
+    try:
+        times = frame_times(tmp_path / "a.webp")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < frames.nbytes / 4
+    np.testing.assert_array_equal(times, read_clip(tmp_path / "a.webp").times)
+    still = [Image.fromarray(frame) for frame in frames[:3]]
+    still[0].save(tmp_path / "b.webp", save_all=True, append_images=still[1:], duration=0)
+    np.testing.assert_array_equal(
+        frame_times(tmp_path / "b.webp"), read_clip(tmp_path / "b.webp").times
+    )
 
 
 def test_a_gif_and_a_webp_are_videos_too(tmp_path: Path) -> None:

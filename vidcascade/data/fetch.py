@@ -15,11 +15,13 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from vidcascade.errors import VidCascadeError
+from vidcascade.errors import UsageError, VidCascadeError
+from vidcascade.video.atomic import atomic_path
 
 FOLDER = "stickers-1.1.0"
 STICKERS_PACKAGE = "@lobehub/fluent-emoji-3d@1.1.0"
 NAMES_PACKAGE = "unicode-emoji-json@0.9.0"
+NAMES = "data-by-emoji.json"
 SHA256: dict[str, str] = {
     "lobehub-fluent-emoji-3d-1.1.0.tgz": (
         "c1bb7eee7de090205a232518a9ab4adb3df458bfbe8a1f78232991194c8b2e58"
@@ -114,12 +116,16 @@ def fetch_stickers(into: Path | None = None, force: bool = False) -> Path:
     """Fetch the stickers into ``into`` (default :func:`cache_folder`) and return that folder.
 
     Does nothing when they are there already, unless ``force``. The folder appears in one step
-    (a rename), so that an interrupted fetch leaves nothing half done. Raises
-    :class:`VidCascadeError` when npm is missing, offline or a checksum is wrong.
+    (a rename), so that an interrupted fetch leaves nothing half done.
+
+    Raises:
+        UsageError: there is a file, or a folder that holds anything else.
+        VidCascadeError: npm is missing or offline, or a checksum is wrong.
     """
     target = into or cache_folder()
     if has_stickers(target) and not force:
         return target
+    _check_own(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".stickers-", dir=target.parent))
@@ -133,16 +139,29 @@ def fetch_stickers(into: Path | None = None, force: bool = False) -> Path:
         archives = [scratch / name for name in SHA256]
         for archive in archives:
             verify(archive)
-        fresh = scratch / "fresh"
-        fresh.mkdir()
-        if unpack(archives[0], fresh, "assets", ".webp") == 0:
-            raise VidCascadeError(
-                f"{archives[0].name} holds no stickers: fetch it again with a newer npm."
-            )
-        unpack(archives[1], fresh, "", "data-by-emoji.json")
-        if target.exists():
-            target.rename(scratch / "old")
-        fresh.rename(target)
+        with atomic_path(target, overwrite=True) as fresh:
+            fresh.mkdir()
+            if unpack(archives[0], fresh, "assets", ".webp") == 0:
+                raise VidCascadeError(
+                    f"{archives[0].name} holds no stickers: fetch it again with a newer npm."
+                )
+            unpack(archives[1], fresh, "", NAMES)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return target
+
+
+def _check_own(target: Path) -> None:
+    """Refuse to replace anything but a folder of stickers: nobody's clips may be lost to them."""
+    if target.is_dir():
+        files = (p for p in sorted(target.iterdir()) if not _is_own(p))
+        if (other := next(files, None)) is not None:
+            raise UsageError(
+                f"{target} holds other things than stickers ({other.name}): choose another folder."
+            )
+    elif os.path.lexists(target):
+        raise UsageError(f"{target} is not a folder: choose another name.")
+
+
+def _is_own(path: Path) -> bool:
+    return path.is_file() and (path.suffix == ".webp" or path.name == NAMES)

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidcascade.errors import UsageError, VidCascadeError
-from vidcascade.video.decoding import nominal_fps, open_video, source_kind
+from vidcascade.video.decoding import DEFAULT_FPS, iterate, nominal_fps, open_video, source_kind
 from vidcascade.video.random_access import index_of
-from vidcascade.video.reading import count_frames, read_clip, read_frames
+from vidcascade.video.reading import count_frames, read_frames
 
 METADATA = "metadata.jsonl"
 MAX_SIDE = 8192  # pixels; larger ones are more likely an attack on memory than a clip
@@ -62,7 +62,7 @@ class VideoFolder:
         self.folder = Path(folder)
         self.entries: list[Entry] = []
         self.skipped: list[tuple[str, str]] = []
-        self._broken: set[Path] = set()
+        self._told: set[Path] = set()  # of those that could not be read later on
         found: dict[Path, str | None] = {}
         reported: set[str] = set()
         for number, line in enumerate(_lines(self.folder), 1):
@@ -119,17 +119,19 @@ class VideoFolder:
         for _ in range(_TRIES):
             entry = self.entries[int(rng.integers(len(self.entries)))]
             place = float(rng.random())
-            if entry.path in self._broken:
-                continue
             try:
                 numbers = frame_numbers(frame_times(entry.path), times, rate, frames, place)
                 return read_square(entry.path, numbers, size), entry.caption
             except Exception as error:  # decoders raise anything on damage past the first frame
-                self._broken.add(entry.path)
-                warnings.warn(
-                    f"{entry.path.name} is skipped from here on: {_first_line(error, entry.path)}",
-                    stacklevel=2,
-                )
+                # It is tried again when it is drawn again: what a draw gives must not depend on
+                # those before it, which a resumed run has not made.
+                if entry.path not in self._told:
+                    self._told.add(entry.path)
+                    warnings.warn(
+                        f"{entry.path.name} is passed over where it cannot be read: "
+                        f"{_first_line(error, entry.path)}",
+                        stacklevel=2,
+                    )
         raise VidCascadeError(
             f"The videos of {self.folder} cannot be read any more: see whether they are complete."
         )
@@ -137,15 +139,21 @@ class VideoFolder:
 
 @lru_cache(maxsize=1024)
 def frame_times(path: Path) -> NDArray[np.float64]:
-    """Seconds at which each frame is shown, the first at 0: float64 (T,), never falling."""
-    if source_kind(path) == "video":
+    """Seconds at which each frame is shown, the first at 0: float64 (T,), never falling.
+
+    The frames of a WebP are all decoded for it, one at a time.
+    """
+    kind = source_kind(path)
+    if kind == "video":
         pts = index_of(path).pts
         with open_video(path) as (_, stream):
             tick, fps = float(stream.time_base), float(nominal_fps(stream))
         if pts is None:
             return np.arange(count_frames(path)) / fps
         return (np.asarray(pts, np.float64) - pts[0]) * tick
-    return read_clip(path).times
+    times = np.array([frame.time for frame in iterate(path, kind)], np.float64)
+    # A WebP may give no frame a duration.
+    return times if times[-1] > 0 else np.arange(len(times)) / float(DEFAULT_FPS)
 
 
 def frame_numbers(
@@ -212,6 +220,10 @@ def _parse(line: bytes, where: str) -> tuple[str, str]:
         raise ValueError("no file_name")
     if not isinstance(item.get("text"), str):
         raise ValueError(f"no text for {item['file_name'][:80]!r} (an empty one is fine)")
+    try:
+        item["text"].encode("utf-8")
+    except UnicodeEncodeError:  # halves of surrogate pairs, which JSON can spell
+        raise ValueError("its text is not valid Unicode") from None
     return item["file_name"], item["text"]
 
 
@@ -240,16 +252,17 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _flaw(path: Path, frames: int, stills: bool = False) -> str | None:
-    """Why a file cannot be used, or None. Only its first frame is decoded."""
+    """Why a file cannot be used, or None.
+
+    Only its first frame is decoded, but for those whose times are known no other way.
+    """
     try:
         with path.open("rb") as file:
             if file.read(16).lstrip(b"\xef\xbb\xbf \r\n\t").startswith(_PLAYLISTS):
                 return "a playlist, not a video"
-        if source_kind(path) == "video":
-            with open_video(path) as (_, stream):
-                width, height = stream.codec_context.width, stream.codec_context.height
-            if max(width, height) > MAX_SIDE:
-                return f"{width} × {height} pixels are more than {MAX_SIDE} a side"
+        width, height = _size(path)
+        if max(width, height) > MAX_SIDE:
+            return f"{width} × {height} pixels are more than {MAX_SIDE} a side"
         count = count_frames(path)
         if count < frames and not (stills and count == 1):
             return f"too short: {count} frames, and {frames} are needed"
@@ -258,6 +271,17 @@ def _flaw(path: Path, frames: int, stills: bool = False) -> str | None:
     except Exception as error:  # hostile files make decoders raise anything
         return _first_line(error, path)
     return None
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height of a file's frames, in pixels; none is decoded."""
+    if source_kind(path) == "video":
+        with open_video(path) as (_, stream):
+            return int(stream.codec_context.width), int(stream.codec_context.height)
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return image.size
 
 
 def _first_line(error: BaseException, path: Path | None = None) -> str:
