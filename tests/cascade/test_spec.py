@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidcascade import CascadeSpec, UsageError
+from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import SpecWarning, bundled_configs
 
 TINY = yaml.safe_load((Path(__file__).parents[2] / "configs" / "tiny.yaml").read_text())
@@ -23,9 +26,19 @@ def changed(stage: int | None, **keys: Any) -> dict[str, Any]:
     return data
 
 
+def heads(head_dim: int, temporal: str, spatial: bool = False) -> dict[str, Any]:
+    """A network of one level whose attention has heads of that size."""
+    return {
+        "channels": [72], "depths": [1], "head_dim": head_dim, "temporal": [temporal],
+        "spatial_attention": [spatial],
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["tiny", "stickers", "stickers150", "large"])
 def test_bundled_specs_load_by_name_and_round_trip(name: str) -> None:
-    spec = CascadeSpec.load(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        spec = CascadeSpec.load(name)
     assert CascadeSpec.from_dict(yaml.safe_load(spec.to_yaml())) == spec
     assert [stage.kind for stage in spec.stages] == ["base", "bridge", "refiner"]
 
@@ -49,6 +62,13 @@ def test_bundled_specs_load_by_name_and_round_trip(name: str) -> None:
         (changed(0, guidance={"interval": [0.9, 0.1]}), "guidance.interval", "rising"),
         (changed(0, network={"channels": [16]}), "network", "one for each level"),
         (changed(0, network={"head_dim": 48}), "network", "heads of 48"),
+        (changed(0, network=heads(12, "joint")), "network", "multiple of 8 where"),
+        (changed(0, network=heads(9, "attention")), "network", "multiple of 2 where"),
+        (
+            changed(1, training={"crop": 20}),
+            "stages.bridge",
+            "training.crop must be a multiple of 8",
+        ),
         (
             changed(2, network={"coordinates": True}, training={"crop": 32}),
             "stages.refiner",
@@ -70,6 +90,43 @@ def test_a_setting_without_effect_is_warned_of() -> None:
         CascadeSpec.from_dict(changed(0, noise_augmentation=0.1))
 
 
+@pytest.mark.parametrize(
+    ("head_dim", "temporal"), [(8, "joint"), (18, "attention"), (9, "convolution")]
+)
+def test_heads_that_are_accepted_can_attend(head_dim: int, temporal: str) -> None:
+    spec = CascadeSpec.from_dict(changed(0, network=heads(head_dim, temporal, spatial=True)))
+    network = make_stage(spec.stage("base")).build_network(None)
+    sample = torch.zeros(1, 2, 3, 8, 8)
+    assert network(sample, torch.ones(1)).shape == sample.shape
+
+
+def test_a_noise_that_was_not_trained_is_warned_of() -> None:
+    said = r"stages\.bridge\.training\.augmentation \[0\.0, 0\.05\] does not hold .* 0\.1,"
+    with pytest.warns(SpecWarning, match=said):
+        CascadeSpec.from_dict(changed(1, training={"augmentation": [0.0, 0.05]}))
+    with pytest.warns(SpecWarning, match=said):
+        CascadeSpec.load("tiny").with_recipe("bridge", augmentation=(0.0, 0.05))
+
+
+def test_changed_settings_are_checked_with_their_stage() -> None:
+    tiny = CascadeSpec.load("tiny")
+    with pytest.raises(UsageError, match=r"^stages\.base: network\.coordinates .* whole ones"):
+        tiny.with_recipe("base", crop=8)
+    with pytest.raises(UsageError, match=r"^stages\.bridge: training\.crop .* multiple of 8"):
+        tiny.with_recipe("bridge", crop=12)
+    # One that is as large as the frames cuts nothing.
+    assert tiny.with_recipe("bridge", crop=44).stage("bridge").training.crop == 44
+    plain = changed(0, network=TINY["stages"][0]["network"] | {"coordinates": False})
+    with pytest.warns(SpecWarning, match=r"stages\.base\.training\.crop has no effect"):
+        cropped = CascadeSpec.from_dict(plain).with_recipe("base", crop=8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cropped.with_recipe("base", batch=2)  # it was told already
+    with pytest.warns(SpecWarning, match=r"stages\.base\.student\.training\.muon_lr has no effect"):
+        tiny.with_student_recipe("base", muon_lr=0.02)
+
+
+@settings(deadline=None)
 @given(frames=st.integers(1, 40), rounds=st.integers(1, 4), extend=st.booleans())
 def test_only_the_doubled_timeline_is_accepted(frames: int, rounds: int, extend: bool) -> None:
     want = frames

@@ -100,8 +100,11 @@ def test_a_folder_of_clips_teaches_as_well(
     code, _, err = command(
         "distil", "base", "--weights", tiny_cascade, "--out", tmp_path, "--spec", "tiny",
         "--data", clips, "--method", "matching", *QUICK, "--steps", 1,
+        "--set", "muon_lr=0.02", "--set", "huber=0.1",
     )  # fmt: skip
     assert code == 0, err
+    for idle in ("muon_lr has no effect", "huber has no effect on matching"):
+        assert err.count(f"vidcascade: warning: stages.base.student.training.{idle}") == 1
     assert (tmp_path / "base" / "student.safetensors").is_file()
 
 
@@ -113,6 +116,7 @@ def test_mistakes_end_in_a_sentence(command: Command, tiny_cascade: Path, tmp_pa
         (("base", "--spec", "tiny", "--set", "colour=red"), "colour: unknown key"),
         (("base", "--spec", "tiny", "--init", tmp_path / "none"), "There is no student in"),
         (("base", "--spec", "absent"), "There is no spec absent"),
+        (("base", "--spec", "tiny", "--data-share", "0.5"), "name the folder with --data"),
     ]
     for options, words in cases:
         code, _, err = command("distil", *options, *ask)

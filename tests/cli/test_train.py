@@ -86,6 +86,8 @@ def test_a_loss_that_is_no_number_ends_with_code_1(command: Command, tmp_path: P
         (("refiner", "--init", "."), 1, "incomplete or damaged"),
         (("base", "--seed", "-1"), 2, "seed"),
         (("refiner", "--previous-share", "1.5"), 2, "previous-share"),
+        (("base", "--data-share", "0.5"), 2, "name the folder with --data"),
+        (("refiner", "--previous-share", "0.7"), 2, "name its network with --previous"),
         (("base", "--keep", "0.5"), 2, "no old weights to keep"),
         (("base", "--init", ".", "--keep", "1"), 2, "in [0, 1)"),
     ],
@@ -127,10 +129,12 @@ def test_each_stage_trains_on_the_one_before(command: Command, clips: Path, tmp_
         ("shift=[", "--set shift=4.0"),
         ("shift=-1", "stages.base.training: shift"),
         ("speed=3", "speed: unknown key"),
+        ("crop=8", "stages.base: network.coordinates would be learnt of crops"),
     ],
 )
 def test_settings_that_cannot_be(command: Command, tmp_path: Path, text: str, words: str) -> None:
-    code, _, errors = command("train", "base", *QUICK, "--out", tmp_path / "r", "--set", text)
+    quick = (*QUICK, "--steps", 1, "--out", tmp_path / "r")
+    code, _, errors = command("train", "base", *quick, "--set", text)
     assert code == 2
     assert words in errors
     assert not (tmp_path / "r").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,18 +12,19 @@ from diffusers.training_utils import EMAModel
 
 from tests.training.conftest import tiny
 from vidcascade.cascade.registry import make_stage
-from vidcascade.errors import VidCascadeError
+from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.training import checkpoints
 from vidcascade.training.checkpoints import load_checkpoint, save_checkpoint
 from vidcascade.training.optimisers import build_optimisers
+from vidcascade.training.trainer import RunSettings, train_stage
 
 Parts = tuple[SpaceTimeDenoiser, EMAModel, list[torch.optim.Optimizer]]
 
 
-def parts(stage: str = "refiner", seed: int = 0) -> Parts:
+def parts(stage: str = "refiner", seed: int = 0, **recipe: Any) -> Parts:
     """A network with its average and optimisers, one step old."""
-    spec = tiny(stage)
+    spec = tiny(stage, **recipe)
     torch.manual_seed(seed)
     network = make_stage(spec.stage(stage)).build_network(None)
     ema = EMAModel(network.parameters(), decay=0.9)
@@ -50,6 +52,34 @@ def test_everything_comes_back(tmp_path: Path) -> None:
         for key, state in ours.items():
             for name, value in state.items():
                 assert torch.equal(torch.as_tensor(value), torch.as_tensor(theirs[key][name]))
+
+
+def test_a_weight_decay_that_was_changed_stays_so(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, 7, *parts())
+    network, ema, optimisers = parts(weight_decay=0.25)
+    load_checkpoint(tmp_path, network, ema, optimisers)
+    groups = [group for optimiser in optimisers for group in optimiser.param_groups]
+    assert [group["weight_decay"] for group in groups] == [0.25, 0.25]
+
+
+def test_a_run_belongs_to_the_weights_that_it_began_with(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        parts(seed=seed)[0].save_pretrained(tmp_path / str(seed))
+    spec = tiny("refiner", steps=1)
+
+    def run(init: Path | None) -> None:
+        settings = RunSettings(tmp_path / "run", workers=0, save_every=0, init=init)
+        train_stage(spec, "refiner", settings)
+
+    run(tmp_path / "1")
+    (tmp_path / "1" / "student.safetensors").touch()  # which is none of it
+    run(tmp_path / "1")
+    for other in (tmp_path / "2", None):
+        with pytest.raises(UsageError, match="began with other weights: give the same --init"):
+            run(other)
+    # What was begun before runs said it goes on as it did.
+    (tmp_path / "run" / "start.json").unlink()
+    run(None)
 
 
 def test_nothing_there_is_a_fresh_start(tmp_path: Path) -> None:

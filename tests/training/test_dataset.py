@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +16,21 @@ import torch
 from torch import Tensor
 
 from tests.training.conftest import STAGES, tiny
-from vidcascade.cascade.spec import CascadeSpec, SpecWarning, StageSpec
+from vidcascade.cascade.spec import CascadeSpec, SpecWarning, StageSpec, TextSpec
+from vidcascade.cascade.stage import resize
 from vidcascade.errors import UsageError
+from vidcascade.nn.text import build_text_encoder
 from vidcascade.training.dataset import Example, StageDataset, WorldDataset, collate
 from vidcascade.training.degrade import degrade
-from vidcascade.training.sources import FolderSource, WorldSource
+from vidcascade.training.health import TrainingWarning
+from vidcascade.training.sources import (
+    Drawn,
+    FolderSource,
+    MixedSource,
+    WorldSource,
+    warn_of_length,
+)
+from vidcascade.training.trainer import RunSettings, train_stage
 
 
 def tensors(example: Example) -> dict[str, Tensor]:
@@ -143,6 +156,113 @@ def test_windows_of_a_bridge_begin_with_a_known_frame() -> None:
         positions = example.positions[0]
         assert positions[0] % 2 == 0  # a window begins with a known frame
         assert torch.equal(positions, positions[0] + torch.arange(4))
+
+
+def rewired(frames: int, **bridge: Any) -> CascadeSpec:
+    """The tiny cascade of base and bridge, the latter changed."""
+    data = CascadeSpec.load("tiny").model_dump(mode="json")
+    data["stages"] = data["stages"][:2]
+    data["stages"][1] |= {"frames": frames, "noise_augmentation": 0.0} | bridge
+    data["topology"] = "recursive" if bridge.get("rounds", 1) > 1 else "linear"
+    data["stages"][1]["training"] |= {"batch": 2, "warmup": 2, "augmentation": [0.0, 0.0]}
+    return CascadeSpec.from_dict(data)
+
+
+@pytest.mark.parametrize("frames", [2, 3, None])
+def test_a_window_of_what_lies_between_ends_with_a_known_frame(
+    frames: int | None, tmp_path: Path
+) -> None:
+    spec = rewired(7, fill="between").with_recipe("bridge", frames=frames, steps=1)
+    part = spec.stage("bridge")
+    starts = set()
+    data = WorldDataset(spec, part, 16)
+    for number in range(16):
+        example = data[number]
+        assert example.given is not None
+        assert example.target.shape[1] == example.given.video.shape[1] == 2 * (frames or 4) - 1
+        starts.add(int(example.positions[0, 0]))
+    assert starts == {k for k in (0, 2, 4) if k + 2 * (frames or 4) - 1 <= 7}
+    train_stage(spec, "bridge", RunSettings(tmp_path, workers=0, save_every=0, sheet_every=0))
+
+
+class Noting(WorldSource):
+    """Notes which moments were asked for."""
+
+    def draw(
+        self, number: int, size: int, times: Sequence[float], rng: np.random.Generator
+    ) -> Drawn:
+        self.times = list(times)
+        return super().draw(number, size, times, rng)
+
+
+@pytest.mark.parametrize(("fill", "total"), [("extend", 16), ("between", 13)])
+@pytest.mark.parametrize("frames", [2, None])
+def test_each_round_of_a_bridge_is_taught_on_its_own_input(
+    fill: str, total: int, frames: int | None
+) -> None:
+    spec = rewired(total, rounds=2, fill=fill).with_recipe("bridge", frames=frames)
+    part = spec.stage("bridge")
+    source = Noting(spec, part)
+    data = StageDataset(spec, part, source, 12)
+    seen = set()
+    examples = [data[number] for number in range(12)]
+    for number, example in enumerate(examples):
+        assert_equal(data[number], example)
+        assert example.given is not None
+        places = example.positions[0]
+        assert places[0] % 2 == 0  # a known frame of its round
+        assert torch.equal(places, places[0] + torch.arange(len(places)))
+        known, truth = example.given.video[:, ::2], example.target[:, ::2]
+        first = not torch.equal(known, truth)
+        if first:  # it is given what the base makes, at the base's size
+            torch.testing.assert_close(known, resize(resize(truth, 16, "area"), 32))
+        seen.add((first, len(places)))
+        # 32 frames a second in the end, and half as many after the first round.
+        step = 2 if first else 1
+        assert source.times == [step * int(k) / 32 for k in places]
+        assert places[-1] < (total + 1) // step
+    length = 2 * (frames or 4) - (fill == "between")
+    assert seen == {(True, length), (False, length)}
+    collate(examples)
+
+
+def test_a_bridge_of_several_rounds_trains_alone(tmp_path: Path) -> None:
+    spec = rewired(16, rounds=2).with_recipe("bridge", steps=2)
+    run: dict[str, Any] = {"workers": 0, "save_every": 0, "sheet_every": 0}
+    train_stage(spec, "bridge", RunSettings(tmp_path / "a", **run))
+    with pytest.raises(UsageError, match=r"bridge works in 2 rounds, .* leave out --previous"):
+        train_stage(spec, "bridge", RunSettings(tmp_path / "b", previous=(tmp_path,), **run))
+
+
+def test_what_is_described_and_what_is_damaged_are_drawn_apart() -> None:
+    spec, stage = _with_emphasis(CascadeSpec.load("tiny"), {"left": 2.0})
+    source = WorldSource(spec, stage, seed=1)
+    world, split = source.world, source.world.training_split
+    kept = []
+    for number in range(120):
+        drawn = world.describe(1_000_003 + number, split)
+        kept.append(source._describe(number) == drawn if "left" not in drawn.motions else None)
+    assert 30 < kept.count(True) < 90  # half of those without emphasis are drawn anew
+    for purpose in range(4):
+        chance = [np.random.default_rng((1, n, purpose)).random() < 0.5 for n in range(120)]
+        same = sum(a == b for a, b in zip(kept, chance, strict=True))
+        assert same < 90, purpose
+
+
+def test_captions_that_are_cut_off_are_counted(clips: Path, tmp_path: Path) -> None:
+    spec = tiny("base", steps=1)
+    folder = FolderSource.open(spec, "base", clips)
+    mixed = MixedSource(folder, WorldSource(spec, spec.stage("base")), 0.5)
+    said = "3 of 3 captions are longer than the 4 tokens"
+    for source in (folder, mixed):
+        with pytest.warns(TrainingWarning, match=said):
+            warn_of_length(source, build_text_encoder("minilm", 4))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warn_of_length(source, build_text_encoder("minilm", 5))
+    short = spec.model_copy(update={"text": TextSpec(max_tokens=4)})
+    with pytest.warns(TrainingWarning, match=said):
+        train_stage(short, "base", RunSettings(tmp_path, workers=0), source=folder)
 
 
 def _with_emphasis(spec: CascadeSpec, emphasis: dict[str, float]) -> tuple[CascadeSpec, StageSpec]:

@@ -12,13 +12,17 @@ from safetensors.torch import load_file
 
 from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.running import TextStates, run_stage
-from vidcascade.cascade.spec import CascadeSpec, StageSpec
+from vidcascade.cascade.spec import CascadeSpec, SpecWarning, StageSpec
 from vidcascade.cascade.students import load_student, merge_student, with_students
 from vidcascade.cascade.weights import load_network
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.nn.text import build_text_encoder
+from vidcascade.training.dataset import WorldDataset, collate
 from vidcascade.training.distillation import distil_stage
+from vidcascade.training.draws import Draws
+from vidcascade.training.objective import TextCache
+from vidcascade.training.teaching import Matching
 from vidcascade.training.trainer import RunSettings
 
 
@@ -84,6 +88,37 @@ def test_matching_changes_the_student_and_its_model_of_itself(
     whole = load_file(kept(tmp_path))
     fakes = [v for k, v in whole.items() if k.startswith("fake.") and k.endswith(".up")]
     assert max(float(v.abs().max()) for v in fakes) > 0
+
+
+def test_matching_is_the_same_for_parts_of_a_batch(teacher: Path) -> None:
+    """Two processes on a half each do what one does, at the same of the student's levels."""
+    spec = CascadeSpec.load("tiny")
+    base = spec.stage("base")
+    assert base.student is not None
+    student = base.student.model_copy(update={"steps": 4})
+    rule = make_stage(base.model_copy(update={"student": student}))
+    text = TextCache(build_text_encoder("minilm", 48))
+    matching = Matching(rule, load_network(teacher, rule, 384), text)
+    data = WorldDataset(spec, base, 4)
+    levels = set()
+    for start in range(0, 24, 4):
+        halves = [collate([data[k], data[k + 1]]) for k in (0, 2)]
+        whole = collate([data[k] for k in range(4)])
+        with torch.no_grad():
+            loss, level = matching(whole, Draws.of(0, range(start, start + 4)))
+            found = [
+                matching(half, Draws.of(0, range(first, first + 2), first=start))
+                for half, first in zip(halves, (start, start + 2), strict=True)
+            ]
+        torch.testing.assert_close(torch.cat([part[0] for part in found]), loss)
+        assert torch.equal(torch.cat([part[1] for part in found]), level)
+        levels.add(float(level[0]))
+    assert len(levels) > 1
+
+
+def test_a_huber_that_matching_cannot_heed_is_warned_of(teacher: Path, tmp_path: Path) -> None:
+    with pytest.warns(SpecWarning, match=r"student\.training\.huber has no effect on matching"):
+        distil_stage(spec_with(steps=1, huber=0.1), "base", "matching", teacher, settings(tmp_path))
 
 
 class Interrupted(Exception):

@@ -32,6 +32,14 @@ def test_a_part_goes_on_with_its_own_streams() -> None:
     assert torch.equal(whole.part([1]).uniform(), other.uniform()[1:2])
 
 
+def test_a_batch_has_a_number_in_common_whoever_works_on_it() -> None:
+    whole = Draws.of(1, range(8, 12))
+    parts = [Draws.of(1, range(first, first + 2), first=8) for first in (8, 10)]
+    assert {part.common for part in parts} == {whole.common, whole.part([3]).common}
+    assert len({Draws.of(1, range(first, first + 4)).common for first in range(0, 400, 4)}) == 100
+    assert torch.equal(torch.cat([part.uniform() for part in parts]), whole.uniform())
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_noise_on_a_gpu_belongs_to_its_example_too() -> None:
     together, last = Draws.of(3, range(4), "cuda"), Draws.of(3, [3], "cuda")

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers.training_utils import EMAModel
 
 from tests.data.test_photographs import photograph
 from vidcascade.data.photographs import SceneSettings, draw_scene
 from vidcascade.data.triplets import Triplet, save_triplets
-from vidcascade.errors import UsageError
+from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.interpolation.model import load_interpolator
 from vidcascade.training.interpolator import (
     InterpolatorSettings,
@@ -85,6 +86,61 @@ def test_a_run_continues_exactly(folder, tmp_path):
     run(tmp_path / "parts")
     np.testing.assert_allclose(losses(tmp_path / "parts"), losses(tmp_path / "whole"), rtol=1e-3)
     load_interpolator(tmp_path / "parts" / "network")
+
+
+def test_a_step_that_was_cut_short_is_not_saved(folder, tmp_path, monkeypatch):
+    stores = [FlowStore(folder, crop=64)]
+
+    def run(out: Path) -> None:
+        settings = InterpolatorSettings(
+            out=out, steps=4, batch=1, warmup=1, log_every=1, save_every=2
+        )
+        train_interpolator(settings, stores)
+
+    run(tmp_path / "whole")
+    plain = EMAModel.step
+
+    def pressed(self, parameters) -> None:
+        if self.optimization_step == 2:  # in the third step, whose weights are there
+            raise KeyboardInterrupt
+        plain(self, parameters)
+
+    monkeypatch.setattr(EMAModel, "step", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts")
+    monkeypatch.undo()
+    state = torch.load(tmp_path / "parts" / "checkpoint" / "state.pt", weights_only=True)
+    assert state["step"] == state["ema_steps"] == 2
+    run(tmp_path / "parts")
+    np.testing.assert_allclose(losses(tmp_path / "parts"), losses(tmp_path / "whole"), rtol=1e-3)
+
+
+def test_a_line_of_the_log_that_was_cut_off_is_dropped(folder, tmp_path):
+    def run(steps: int) -> None:
+        settings = InterpolatorSettings(
+            out=tmp_path, steps=steps, batch=1, warmup=1, log_every=1, max_minutes=1e6
+        )
+        train_interpolator(settings, [FlowStore(folder, crop=64)])
+
+    run(1)
+    log = tmp_path / "log.jsonl"
+    first = log.read_text()
+    log.write_text(first + first.replace('"step": 1', '"step": 2') + '{"step": 3, "lo')
+    run(2)
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["step"] for line in told] == [1, 2]
+    assert log.read_text().startswith(first)
+    assert told[1]["minutes"] > told[0]["minutes"]
+
+
+def test_weights_to_start_from_that_are_none_are_refused(folder, tmp_path):
+    stores = [FlowStore(folder, crop=64)]
+    settings = InterpolatorSettings(out=tmp_path / "run", steps=1, init=tmp_path / "none")
+    with pytest.raises(UsageError, match="There is no folder"):
+        train_interpolator(settings, stores)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(VidCascadeError, match="incomplete or damaged"):
+        train_interpolator(settings, stores)
 
 
 def test_the_parts_of_a_batch_are_the_batch(folder, tmp_path):

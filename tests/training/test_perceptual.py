@@ -210,6 +210,17 @@ def test_clips_whose_subjects_are_not_known_are_looked_at_anywhere(
     assert any(p.grad is not None and p.grad.any() for p in teaching.student.parameters())
 
 
+def test_large_errors_count_less_where_the_recipe_says_so(teacher: Path, eye: Path) -> None:
+    losses = []
+    for huber in (0.0, 0.01):
+        teaching = taught(teacher, eye)
+        recipe = teaching.about.training.model_copy(update={"huber": huber})
+        teaching.about = teaching.about.model_copy(update={"training": recipe})
+        with torch.no_grad():
+            losses.append(teaching(batch(2), Draws.of(1, range(2)))[0])
+    assert (losses[1] < 0.9 * losses[0]).all()
+
+
 def test_examples_do_not_depend_on_their_neighbours(teacher: Path, eye: Path) -> None:
     teaching = taught(teacher, eye)
 

@@ -141,7 +141,7 @@ def test_lessons_are_the_same_beside_pairs_and_cameras(encoder: TextEncoder) -> 
 
 
 def test_the_script_writes_one_that_fits(tmp_path: Path) -> None:
-    out = tmp_path / "reader"
+    out = tmp_path / "runs" / "reader"
     command = [
         sys.executable, "scripts/train_reader.py", "--spec", "tiny", "--out", str(out),
         "--lessons", "20", "--steps", "2",

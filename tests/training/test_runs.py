@@ -19,6 +19,8 @@ from vidcascade.diffusion.flow_matching import SIGMA_FLOOR, training_sigmas
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.training import sheets, trainer
+from vidcascade.training.dataset import Example, collate
+from vidcascade.training.draws import Draws
 from vidcascade.training.health import WINDOW_EXAMPLES, Divergence, Starvation, TrainingWarning
 from vidcascade.training.loading import _Share
 from vidcascade.training.logs import Meter, Progress, RunLog, by_noise
@@ -311,6 +313,23 @@ def test_processes_share_each_batch_without_overlap() -> None:
     parts = [list(_Share(12, 4, rank, 2)) for rank in range(2)]
     assert parts == [[0, 1, 4, 5, 8, 9], [2, 3, 6, 7, 10, 11]]
     assert len(_Share(12, 4, 0, 2)) == 6
+
+
+def test_processes_have_a_number_in_common_and_others_of_their_own(tmp_path: Path) -> None:
+    seen: list[tuple[float, list[float]]] = []
+
+    class Noting(StageRun):
+        def loss(self, batch: Example, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
+            seen.append((draws.common, draws.uniform().tolist()))
+            return super().loss(batch, draws)
+
+    for rank in (0, 1):
+        settings = RunSettings(tmp_path / str(rank), workers=0)
+        run = Noting(tiny("refiner", batch=4), "refiner", settings, None)
+        run.rank, run.step = rank, 3
+        run._advance(collate([run.data[2 * rank], run.data[2 * rank + 1]]), 1.0)
+    assert seen[0][0] == seen[1][0]
+    assert len({*seen[0][1], *seen[1][1]}) == 4
 
 
 @pytest.mark.slow

@@ -62,6 +62,46 @@ class Recipe(BaseModel):
             raise ValueError(f"emphasis must be from 0.01 to 100, not {self.emphasis}")
         return self
 
+    def check_crop(self, kind: str, size: int, unit: int, coordinates: bool) -> None:
+        """Refuse a crop that a stage's network cannot take, or would learn the wrong thing of.
+
+        Args:
+            kind: of the stage.
+            size: of its frames, in pixels.
+            unit: sides must be multiples of it.
+            coordinates: the network is told each pixel's place.
+
+        Raises:
+            ValueError: what is wrong with it.
+        """
+        if self.crop is None:
+            return
+        if coordinates:
+            raise ValueError(
+                "network.coordinates would be learnt of crops and used on whole pictures: train on "
+                "whole ones (training.crop: null), or leave coordinates out"
+            )
+        if kind != "base" and self.crop < size and self.crop % unit:
+            raise ValueError(f"training.crop must be a multiple of {unit}, not {self.crop}")
+
+    def doubts(self, kind: str, noise: float) -> list[str]:
+        """What of it a stage will not heed, or should have: sentences about ``training``.
+
+        Args:
+            kind: of the stage: ``base``, ``bridge`` or ``refiner``.
+            noise: VP σ in its input when it samples.
+        """
+        if kind == "base":
+            idle = "training.crop has no effect on a base, which composes whole pictures: remove it"
+            return [] if self.crop is None else [idle]
+        low, high = self.augmentation
+        if low <= noise <= high:
+            return []
+        return [
+            f"training.augmentation {[low, high]} does not hold noise_augmentation {noise:g}, a "
+            "noise that the network then never saw: widen it, or change that"
+        ]
+
 
 class StudentSpec(BaseModel):
     """A student that makes what its stage makes, in few steps and without guidance.
@@ -77,3 +117,13 @@ class StudentSpec(BaseModel):
     rank: int = Field(16, ge=1, le=512)
     parts: int = Field(5, ge=1, le=100)
     training: Recipe = Recipe()
+
+    def doubts(self) -> list[str]:
+        """What of it has no effect: sentences about ``student``."""
+        said = [f"student.{doubt}" for doubt in self.training.doubts("base", 0.0)]
+        if self.training.muon_lr != Recipe.model_fields["muon_lr"].default:
+            said.append(
+                "student.training.muon_lr has no effect, since a student's changes all learn at "
+                "adam_lr: remove it"
+            )
+        return said

@@ -1,7 +1,7 @@
 """The spec: one YAML file that describes a cascade, checked before anything is built.
 
 Unknown keys, impossible shapes and values out of range are refused with the key's path and what
-would be right; a setting that cannot have an effect is warned of.
+would be right; a setting that cannot have an effect, or was not trained for, is warned of.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TAKEN = ("reader", "text_encoder")
 
 
 class SpecWarning(UserWarning):
-    """A setting of the spec that has no effect."""
+    """A setting of the spec that has no effect, or not the one that is meant."""
 
 
 class _Strict(BaseModel):
@@ -73,6 +73,13 @@ class NetworkSpec(_Strict):
                 raise ValueError(
                     f"a level of {width} channels cannot be split into heads of {self.head_dim}: "
                     "choose a head_dim that divides it"
+                )
+        for time, parts in (("attention", 2), ("joint", 8)):
+            # Rotary positions turn pairs of features, of joint attention for each of three axes.
+            if time in self.temporal and self.head_dim % parts:
+                raise ValueError(
+                    f"head_dim must be a multiple of {parts} where a level's temporal is {time}, "
+                    f"and {self.head_dim} is not"
                 )
         if min(self.depths, default=0) < 1:
             raise ValueError("depths must be at least 1 at each level")
@@ -165,32 +172,29 @@ class StageSpec(_Strict):
                 f"size {self.size} is not a multiple of {self.network.granularity}, which the "
                 f"network needs (patch {self.network.patch}, {len(self.network.channels)} levels)"
             )
-        if self.network.coordinates and self.training.crop is not None:
-            raise ValueError(
-                "network.coordinates would be learnt of crops and used on whole pictures: train on "
-                "whole ones (training.crop: null), or leave coordinates out"
-            )
-        no_effect = {
-            "base": ("input_size", "noise_augmentation", "start_sigma", "fill", "rounds"),
-            "bridge": ("start_sigma", "smoothing"),
-            "refiner": ("fill", "rounds"),
-        }[self.kind]
-        if self.kind == "base":
-            no_effect += ("smoothing",)
-        for key in no_effect:
-            if getattr(self, key) != type(self).model_fields[key].default:
-                warnings.warn(
-                    f"stages.{self.name}.{key} has no effect on a {self.kind}: remove it",
-                    SpecWarning,
-                    stacklevel=2,
-                )
-        if self.guidance.scale != 1.0 and not self.network.text:
-            warnings.warn(
-                f"stages.{self.name}.guidance has no effect on a network without text",
-                SpecWarning,
-                stacklevel=2,
-            )
+        network = self.network
+        self.training.check_crop(self.kind, self.size, network.granularity, network.coordinates)
+        for doubt in self.doubts():
+            warnings.warn(doubt, SpecWarning, stacklevel=2)
         return self
+
+    def doubts(self) -> list[str]:
+        """What of the stage has no effect, or not the one that is meant: a sentence for each."""
+        no_effect = {
+            "base": "input_size noise_augmentation start_sigma fill rounds smoothing",
+            "bridge": "start_sigma smoothing",
+            "refiner": "fill rounds",
+        }[self.kind].split()
+        said = [
+            f"{key} has no effect on a {self.kind}: remove it"
+            for key in no_effect
+            if getattr(self, key) != type(self).model_fields[key].default
+        ]
+        if self.guidance.scale != 1.0 and not self.network.text:
+            said.append("guidance has no effect on a network without text")
+        said += self.training.doubts(self.kind, self.noise_augmentation)
+        said += [] if self.student is None else self.student.doubts()
+        return [f"stages.{self.name}.{sentence}" for sentence in said]
 
 
 class TextSpec(_Strict):
@@ -240,7 +244,7 @@ class CascadeSpec(_Strict):
         ``frames=None`` trains on whole clips, and ``crop=None`` on whole frames.
 
         Raises:
-            UsageError: no such stage or setting, or a value out of range.
+            UsageError: no such stage or setting, or a value that cannot be there.
         """
         stage = self.stage(stage_name)
         recipe = _changed(stage.training, changes, f"stages.{stage_name}.training")
@@ -263,7 +267,15 @@ class CascadeSpec(_Strict):
         return self._with(stage, student=stage.student.model_copy(update={"training": recipe}))
 
     def _with(self, stage: StageSpec, **changes: Any) -> CascadeSpec:
-        changed = stage.model_copy(update=changes)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", SpecWarning)
+                changed = StageSpec.model_validate(dict(stage) | changes)
+        except ValidationError as error:
+            raise UsageError(f"stages.{stage.name}: {_explain(error, changes)}") from None
+        for doubt in changed.doubts():
+            if doubt not in stage.doubts():  # the others were told when the spec was loaded
+                warnings.warn(doubt, SpecWarning, stacklevel=3)
         stages = tuple(changed if s.name == stage.name else s for s in self.stages)
         return self.model_copy(update={"stages": stages})
 
@@ -294,7 +306,7 @@ class CascadeSpec(_Strict):
             UsageError: no such file, not YAML, or a spec that cannot work.
         """
         file = Path(path)
-        if not file.exists() and file.name == str(path) and not file.suffix:
+        if not file.is_file() and file.name == str(path) and not file.suffix:
             file = bundled_configs() / f"{path}.yaml"
         try:
             text = file.read_text(encoding="utf-8")
@@ -307,7 +319,7 @@ class CascadeSpec(_Strict):
             raise UsageError(f"{path} cannot be read as a spec ({error}).") from None
         try:
             data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # the latter of a date that cannot be
             reason = " ".join(str(error).split())
             raise UsageError(f"{path} is not valid YAML: {reason}.") from None
         return cls.from_dict(data, where=str(path))

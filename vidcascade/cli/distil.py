@@ -63,6 +63,7 @@ def distil(
     from vidcascade.cascade.students import with_students
     from vidcascade.cascade.weights import SPEC_FILE, resolve_weights
     from vidcascade.cli.train import (
+        check_share,
         is_main,
         keep_spec,
         list_skipped,
@@ -77,6 +78,7 @@ def distil(
     from vidcascade.training.trainer import ENDLESS, RunSettings
 
     with plain_warnings():
+        check_share(data, data_share)
         folder = resolve_weights(weights)
         loaded = CascadeSpec.load(spec or folder / SPEC_FILE)
         changes = read_settings(set_ or [])

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vidcascade.cascade.spec import CascadeSpec
     from vidcascade.training.logs import Progress
 
+PREVIOUS_SHARE = 0.5
 _LISTED = 20
 
 
@@ -63,7 +64,7 @@ def train(
     ] = None,
     previous_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of such clips, with --previous.")
-    ] = 0.5,
+    ] = PREVIOUS_SHARE,
     lpips: Annotated[
         Path | None,
         typer.Option(
@@ -85,6 +86,12 @@ def train(
     from vidcascade.training.trainer import ENDLESS, RunSettings, train_stage
 
     with plain_warnings():
+        check_share(data, data_share)
+        if not previous and previous_share != PREVIOUS_SHARE:
+            raise UsageError(
+                "--previous-share is of clips that the stage before made over: name its network "
+                "with --previous, or leave it out."
+            )
         changes = read_settings(set_ or [])
         if budget_minutes is not None:
             changes.setdefault("steps", ENDLESS)
@@ -115,6 +122,14 @@ def train(
         typer.echo(f"Weights: {weights}" + (f", by {count} processes" if count > 1 else ""))
 
 
+def check_share(data: Path | None, share: float) -> None:
+    """Refuse a share of the clips of no folder."""
+    if data is None and share != 1.0:
+        raise UsageError(
+            "--data-share is of a folder's clips: name the folder with --data, or leave it out."
+        )
+
+
 def keep_spec(spec: CascadeSpec, folder: Path) -> None:
     """Write what is trained beside it, for ``vidcascade assemble --spec``."""
     from vidcascade.video import atomic_path
@@ -140,7 +155,7 @@ def read_settings(texts: list[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         try:
             chosen[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # the latter of a date that cannot be
             equals = ""
         if not equals:
             raise UsageError(f"--set {text!r} cannot be read: write it like --set shift=4.0.")
@@ -157,7 +172,9 @@ def plain_warnings() -> Iterator[None]:
         def show(
             message: Warning | str, category: type[Warning], filename: str, *rest: Any
         ) -> None:
-            if filename.startswith(package):
+            # What a spec's own checks say is said from within pydantic.
+            own = filename.startswith(package) or category.__module__.startswith("vidcascade.")
+            if own:
                 typer.echo(f"vidcascade: warning: {message}", err=True)
             else:
                 ordinary(message, category, filename, *rest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from vidcascade.errors import VidCascadeError
+from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.training.sharding import gather, gather_state, own_part, share_state
 from vidcascade.video.atomic import atomic_path
+
+_WEIGHTS = "diffusion_pytorch_model*.safetensors"  # of a network; a student may lie beside them
 
 
 def save_checkpoint(
@@ -55,6 +58,30 @@ def save_checkpoint(
         (temporary / "clock.json").write_text(json.dumps({"minutes": minutes}), encoding="utf-8")
 
 
+def claim_start(folder: Path, init: Path | None) -> None:
+    """A run's folder belongs to the weights that the run began with.
+
+    Args:
+        folder: of the run, which exists.
+        init: folder of weights to start from, or None.
+
+    Raises:
+        UsageError: its checkpoint is of a run that began with others. (Of one that does not say, as
+            runs once did not, any are taken.)
+    """
+    mark = folder / "start.json"
+    files = [] if init is None else sorted(init.glob(_WEIGHTS))
+    own = json.dumps({"init": [hashlib.sha256(f.read_bytes()).hexdigest() for f in files]})
+    if not (folder / "checkpoint").exists():
+        with atomic_path(mark, overwrite=True) as temporary:
+            temporary.write_text(own, encoding="utf-8")
+    elif mark.is_file() and mark.read_text(encoding="utf-8", errors="replace") != own:
+        raise UsageError(
+            f"{folder} holds a run that began with other weights: give the same --init as then, or "
+            "choose another --out."
+        )
+
+
 def trained_minutes(folder: Path) -> float:
     """How long the run in ``folder`` had trained at its checkpoint; 0 without one."""
     try:
@@ -93,7 +120,11 @@ def load_checkpoint(
         for shadow, name in zip(ema.shadow_params, _names(network), strict=True):
             shadow.copy_(own_part(averaged[name], shadow))
         for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+            decays = [group["weight_decay"] for group in optimiser.param_groups]
             optimiser.load_state_dict(share_state(optimiser, saved))
+            # Like the rates, which are set at every step, it is the recipe's and not the state's.
+            for group, decay in zip(optimiser.param_groups, decays, strict=True):
+                group["weight_decay"] = decay
         ema.optimization_step = int(state["ema_steps"])
         return int(state["step"])
     except Exception as error:

@@ -29,7 +29,8 @@ class Example:
     Attributes:
         target: (B, T, 3, H, W) in [-1, 1].
         weight: of each pixel's loss, (B, T, 1, H, W) with mean about 1, or None.
-        positions: place of each frame in the clip, in frames, (B, T).
+        positions: place of each frame in the clip, in frames, (B, T); of a bridge of several
+            rounds, in the clip that the example's round makes.
         captions: one for each.
         given: what the stage knows beforehand; None for a base.
         augmentation: VP σ of the noise in ``given``, (B,).
@@ -82,6 +83,9 @@ class Example:
 class StageDataset(Dataset[Example]):
     """Examples of one stage, from any source of clips.
 
+    Of a bridge that is applied several times, each example is one of its rounds: from what a
+    perfect round before would have made, or a perfect stage before for the first.
+
     Args:
         spec: the cascade, of which ``stage`` is a part.
         stage: the stage to train.
@@ -102,6 +106,7 @@ class StageDataset(Dataset[Example]):
         self.rule = make_stage(stage)
         index = spec.stages.index(stage)
         self.before = spec.stages[index - 1] if index else None
+        self.rounds = stage.rounds if stage.kind == "bridge" else 1
         self.rate = spec.fps_after(stage.name)
 
     def __len__(self) -> int:
@@ -116,8 +121,12 @@ class StageDataset(Dataset[Example]):
         choices, clip, noise, damage = (
             np.random.default_rng((self.seed, number, purpose)) for purpose in range(4)
         )
-        chosen = self._frames(choices)
-        drawn = self.source.draw(number, self.stage.size, [k / self.rate for k in chosen], clip)
+        done = int(choices.integers(self.rounds)) if self.rounds > 1 else 0
+        # The frames that the rounds to come will put in between are left out.
+        stride = 2 ** (self.rounds - 1 - done)
+        chosen = self._frames(choices, stride)
+        times = [stride * k / self.rate for k in chosen]
+        drawn = self.source.draw(number, self.stage.size, times, clip)
         target = to_video(drawn.frames)
         weight = None
         emphasis = self.stage.training.subject_weight
@@ -132,22 +141,27 @@ class StageDataset(Dataset[Example]):
         example = Example(target, weight, positions, [drawn.caption], None, torch.zeros(1))
         example.old = torch.tensor([drawn.old])
         if self.before is not None:
-            previous = self._shrunken(target, self.before.size)
+            size = self.stage.size if done else self.before.size
+            previous = self._shrunken(target, size)
             example.given, example.augmentation = self._condition(previous, noise, damage)
             if self.keep_previous:
                 example.previous = previous
             self._crop(example, choices)
         return example
 
-    def _frames(self, rng: np.random.Generator) -> list[int]:
-        total, wanted = self.stage.frames, self.stage.training.frames
+    def _frames(self, rng: np.random.Generator, stride: int) -> list[int]:
+        total, wanted = len(range(0, self.stage.frames, stride)), self.stage.training.frames
+        if self.rounds > 1:
+            # Later rounds make more frames, and all examples of a batch must have as many.
+            assert self.before is not None
+            wanted = min(wanted or self.before.frames, self.before.frames)
         if wanted is None or wanted >= total:
             return list(range(total))
         if self.stage.kind == "base":
             return sorted(int(k) for k in rng.choice(total, wanted, replace=False))
         if self.stage.kind == "bridge":
             # A window of the timeline that starts at a known frame; `wanted` counts known ones.
-            window = min(2 * wanted, total)
+            window = min(2 * wanted - (self.stage.fill == "between"), total)
             start = 2 * int(rng.integers((total - window) // 2 + 1))
             return list(range(start, start + window))
         start = int(rng.integers(total - wanted + 1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vidcascade.cascade.recipe import StudentSpec
-from vidcascade.cascade.spec import CascadeSpec, StageSpec
+from vidcascade.cascade.spec import CascadeSpec, SpecWarning, StageSpec
 from vidcascade.cascade.students import (
     STUDENT_FILE,
     joined,
@@ -105,6 +106,13 @@ def distil_stage(
     if method != "perceptual" and lpips is not None:
         raise UsageError(
             "LPIPS weights are for the perceptual method: leave lpips (--lpips) out, or choose it."
+        )
+    if method == "matching" and stage.student.training.huber > 0.0:
+        warnings.warn(
+            f"stages.{stage_name}.student.training.huber has no effect on matching, which follows "
+            "squared errors: leave it out",
+            SpecWarning,
+            stacklevel=2,
         )
     eye = None if lpips is None else LPIPS(lpips)
     taught = stage.student

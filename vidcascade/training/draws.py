@@ -22,26 +22,42 @@ class Draws:
         generators: CPU generators, one for each example.
         device: where noise is drawn. A GPU draws a batch of clips in the time in which a CPU core
             draws one clip; its numbers are others than a CPU's.
+        common: a number in [0, 1) that all of a batch have in common, whoever works on its parts.
     """
 
     def __init__(
-        self, generators: Sequence[torch.Generator], device: torch.device | str = "cpu"
+        self,
+        generators: Sequence[torch.Generator],
+        device: torch.device | str = "cpu",
+        common: float = 0.0,
     ) -> None:
         self.generators = list(generators)
         self.device = torch.device(device)
+        self.common = common
 
     @classmethod
-    def of(cls, seed: int, numbers: Sequence[int], device: torch.device | str = "cpu") -> Draws:
-        """Fresh streams of the examples with these numbers."""
-        out = []
-        for number in numbers:
-            low, high = np.random.SeedSequence((seed, number, _PURPOSE)).generate_state(2)
-            out.append(torch.Generator().manual_seed(int(high) << 31 ^ int(low)))
-        return cls(out, device)
+    def of(
+        cls,
+        seed: int,
+        numbers: Sequence[int],
+        device: torch.device | str = "cpu",
+        first: int | None = None,
+    ) -> Draws:
+        """Fresh streams of the examples with these numbers.
+
+        Args:
+            seed: of the run.
+            numbers: of the examples.
+            device: where noise is drawn.
+            first: number of the batch's first example, where these are a part of the batch.
+        """
+        start = _stream(seed, numbers[0] if first is None else first)
+        common = float(torch.rand(1, generator=start))
+        return cls([_stream(seed, number) for number in numbers], device, common)
 
     def part(self, rows: Sequence[int]) -> Draws:
         """The same streams, of some examples."""
-        return Draws([self.generators[k] for k in rows], self.device)
+        return Draws([self.generators[k] for k in rows], self.device, self.common)
 
     def uniform(self) -> Tensor:
         """One number in [0, 1) for each example, (B,)."""
@@ -57,3 +73,8 @@ class Draws:
             there.manual_seed(int(torch.randint(2**62, (), generator=own)))
             row.normal_(generator=there)
         return out
+
+
+def _stream(seed: int, number: int) -> torch.Generator:
+    low, high = np.random.SeedSequence((seed, number, _PURPOSE)).generate_state(2)
+    return torch.Generator().manual_seed(int(high) << 31 ^ int(low))

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
+from vidcascade.interpolation.model import load_interpolator
 from vidcascade.interpolation.warp_network import Correction, WarpNetwork, compose
 from vidcascade.interpolation.warp_prior import prior_of
 from vidcascade.nn.precision import working_dtype
@@ -114,18 +115,16 @@ def train_interpolator(
     """Train, or continue, a run; returns the folder of the averaged weights (``out/network``).
 
     Raises:
-        VidCascadeError: the loss is not finite, or the checkpoint does not fit.
+        UsageError: there is no folder to start from.
+        VidCascadeError: the loss is not finite, the checkpoint does not fit, or the weights to
+            start from are damaged.
     """
     settings.out.mkdir(parents=True, exist_ok=True)
     told = json.dumps(asdict(settings), default=str, indent=1)
     (settings.out / "settings.json").write_text(told + "\n", encoding="utf-8")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(settings.seed)
-    network = WarpNetwork()
-    if settings.init is not None:
-        network = WarpNetwork.from_pretrained(
-            settings.init, use_safetensors=True, dtype=torch.float32, low_cpu_mem_usage=False
-        )
+    network = WarpNetwork() if settings.init is None else load_interpolator(settings.init)
     network.to(device)
     ema = EMAModel(network.parameters(), decay=settings.ema, use_ema_warmup=True, power=0.75)
     optimisers = build_optimisers(network, settings)
@@ -136,9 +135,10 @@ def train_interpolator(
         torch._dynamo.config.cache_size_limit = 64
         network.compile_repeated_blocks(dynamic=False)
     half = working_dtype("bfloat16", device)
-    begun = time.monotonic() - 60 * _minutes_so_far(settings.out, step)
+    begun = time.monotonic() - 60 * _trim(settings.out / _LOG, step)
     errors: list[Tensor] = []
     losses: list[float] = []
+    whole = True  # whether what would be saved is what ``step`` steps have learnt
     try:
         while step < settings.steps:
             minutes = (time.monotonic() - begun) / 60
@@ -164,11 +164,13 @@ def train_interpolator(
                 errors.append(squared)
             norm = float(torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0))
             check_finite(total, norm, step, settings.out)
+            whole = False
             for optimiser in optimisers:
                 optimiser.step()
                 optimiser.zero_grad()
             ema.step(network.parameters())
             step += 1
+            whole = True
             losses.append(total)
             if step % settings.log_every == 0:
                 psnr = float((-10 * torch.cat(errors).clamp(min=1e-6).log10()).mean())
@@ -182,7 +184,8 @@ def train_interpolator(
             if step % settings.save_every == 0:
                 _save(settings.out, step, network, ema, optimisers)
     except KeyboardInterrupt:
-        _save(settings.out, step, network, ema, optimisers)
+        if whole:
+            _save(settings.out, step, network, ema, optimisers)
         raise
     _save(settings.out, step, network, ema, optimisers)
     return settings.out / "network"
@@ -193,13 +196,25 @@ def decayed(done: float) -> float:
     return min(1.0, (1 - done) / (1 - _FLAT))
 
 
-def _minutes_so_far(out: Path, step: int) -> float:
-    """What a run that continues at ``step`` has taken, from its log; 0 for a new one."""
+def _trim(log: Path, step: int) -> float:
+    """Drop lines beyond ``step``, which are written again; the minutes that the others tell of."""
     try:
-        lines = [json.loads(line) for line in (out / _LOG).read_text("utf-8").splitlines()]
+        lines = log.read_text("utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return 0.0
-    return max((float(line["minutes"]) for line in lines if line["step"] <= step), default=0.0)
+    kept = {line: minutes for line in lines if (minutes := _minutes(line, step)) is not None}
+    with atomic_path(log, overwrite=True) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    return max(kept.values(), default=0.0)
+
+
+def _minutes(line: str, step: int) -> float | None:
+    """What a line of the log tells; None if it is beyond ``step``, or cut off by a crash."""
+    try:
+        told = json.loads(line)
+        return float(told["minutes"]) if told["step"] <= step else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _parts(batch: Batch, size: int) -> Iterator[Batch]:

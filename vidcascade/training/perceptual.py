@@ -88,6 +88,7 @@ class Perceptual(Teaching):
                 level[rows] += 1
         sigma = levels[level].to(device)
         x = self.ask(self.student, point, sigma, batch, words)
-        loss = SQUARED * velocity_loss(x, batch.target, sigma, batch.weight)
+        huber = self.about.training.huber
+        loss = SQUARED * velocity_loss(x, batch.target, sigma, batch.weight, huber)
         loss = loss + seen(self.eyes[0], x, batch.target, batch.weight, draws)
         return loss + STEPS * neighbour_steps(x, batch.target), sigma

@@ -101,7 +101,8 @@ class Regenerator:
             device: where the networks run.
 
         Raises:
-            UsageError: more networks than there are stages before this one.
+            UsageError: more networks than there are stages before this one, or a bridge of
+                several rounds.
             VidCascadeError: weights that are damaged or of another network.
         """
         before = make_stage(spec.stages[_index_with_previous(spec, stage_name) - 1])
@@ -256,4 +257,10 @@ def _index_with_previous(spec: CascadeSpec, stage_name: str) -> int:
         raise UsageError(
             f"There is no stage before {stage_name} to take inputs from: leave out --previous."
         )
+    for stage in spec.stages[index - 1 : index + 1]:
+        if stage.kind == "bridge" and stage.rounds > 1:
+            raise UsageError(
+                f"{stage.name} works in {stage.rounds} rounds, whose inputs cannot be made over: "
+                "leave out --previous."
+            )
     return index

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,13 @@ from vidcascade.cascade.spec import CascadeSpec, SpecWarning, StageSpec
 from vidcascade.data.folder import VideoFolder
 from vidcascade.data.stickers import Description, StickerWorld
 from vidcascade.errors import UsageError
+from vidcascade.training.health import TrainingWarning
+
+if TYPE_CHECKING:
+    from vidcascade.nn.text import TextEncoder
 
 _EMPHASISED = ("subjects", "solids", "motions", "backgrounds")
+_PURPOSE = 5  # examples and their noise are drawn from streams 0 to 4 of the same numbers
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ class WorldSource:
         """
         split = self.world.training_split
         most = max(1.0, *self.emphasis.values()) if self.emphasis else 1.0
-        rng = np.random.default_rng((self.seed, number, 3))
+        rng = np.random.default_rng((self.seed, number, _PURPOSE))
         while True:
             described = self.world.describe(self.seed * 1_000_003 + number % self.captions, split)
             if rng.random() * most < self._share(described):
@@ -162,6 +167,22 @@ def warn_of_emphasis(recipe: Recipe, where: str) -> None:
         warnings.warn(
             f"{where}.emphasis has no effect on a folder of clips: remove it",
             SpecWarning,
+            stacklevel=2,
+        )
+
+
+def warn_of_length(source: ClipSource | None, encoder: TextEncoder) -> None:
+    """Say how many of a folder's captions are longer than the encoder reads, if any are."""
+    folders = source.new if isinstance(source, MixedSource) else source
+    if not isinstance(folders, FolderSource):
+        return
+    captions = {entry.caption for entry in folders.folder.entries}
+    long = sum(encoder.count_tokens(caption) > encoder.max_tokens for caption in captions)
+    if long:
+        warnings.warn(
+            f"{long} of {len(captions)} captions are longer than the {encoder.max_tokens} tokens "
+            "that are read of them: shorten them, or raise text.max_tokens in the spec",
+            TrainingWarning,
             stacklevel=2,
         )
 

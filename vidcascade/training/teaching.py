@@ -190,10 +190,12 @@ class Matching(Teaching):
     ) -> tuple[Tensor, Tensor]:
         """The student's x̂ at one of its levels on its own path, (B, …), and that level, (B,).
 
-        All examples share the level, so that those above it cost no more than they must.
+        All examples of a batch share the level, so that those above it cost no more than they must,
+        whichever process works on them.
         """
         steps = len(self.levels) - 1
-        last = int(float(draws.uniform()[0]) * steps)
+        last = int(draws.common * steps)
+        draws.uniform()  # of which the first example's is the common one
         point = draws.normal(*batch.target.shape[1:]).to(batch.target)
         like = torch.ones(len(point), device=point.device)
         with torch.no_grad():

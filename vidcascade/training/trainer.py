@@ -23,7 +23,12 @@ from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
 from vidcascade.nn.lpips import LPIPS
 from vidcascade.nn.text import build_text_encoder
-from vidcascade.training.checkpoints import load_checkpoint, save_checkpoint, trained_minutes
+from vidcascade.training.checkpoints import (
+    claim_start,
+    load_checkpoint,
+    save_checkpoint,
+    trained_minutes,
+)
 from vidcascade.training.dataset import Example, StageDataset
 from vidcascade.training.device import check_compiler, make_accelerator, use_plain_attention
 from vidcascade.training.draws import Draws
@@ -35,7 +40,7 @@ from vidcascade.training.optimisers import build_optimisers, scheduled_rate
 from vidcascade.training.regenerate import Regenerator
 from vidcascade.training.settings import RunSettings
 from vidcascade.training.sharding import gathered, prepare, shard, sharding_asked, whole
-from vidcascade.training.sources import ClipSource, WorldSource
+from vidcascade.training.sources import ClipSource, WorldSource, warn_of_length
 from vidcascade.video.atomic import atomic_path
 
 __all__ = ["NOISE_BINS", "Progress", "RunSettings", "SheetMaker", "train_stage"]
@@ -73,8 +78,8 @@ def train_stage(
 
     Raises:
         UsageError: a stage that the spec has not, a batch or network that cannot be shared out, a
-            share of weights to keep that cannot be, or LPIPS weights that count nothing, are not
-            named, or are none.
+            share of weights to keep that cannot be, a run that began with other weights, or LPIPS
+            weights that count nothing, are not named, or are none.
         VidCascadeError: the loss is not finite, the samples have collapsed, the checkpoint does
             not fit, or clips or weights cannot be read.
     """
@@ -84,7 +89,10 @@ def train_stage(
             "error: give both lpips (--lpips FILE) and the setting of that name (--set "
             "lpips=0.004), or neither."
         )
-    return StageRun(spec, stage_name, settings, source).complete(report, sheet)
+    run = StageRun(spec, stage_name, settings, source)
+    if run.is_main:
+        claim_start(settings.out, settings.init)
+    return run.complete(report, sheet)
 
 
 class StageRun:
@@ -126,6 +134,8 @@ class StageRun:
             padded = settings.compile and device.type == "cuda"
             text = TextCache(encoder, COMPILED_LENGTH if padded else 1)
         self.text = text if stage.network.text else None
+        if self.text is not None and self.accelerator.is_main_process:
+            warn_of_length(source, self.text.encoder)
         self.network = self.build()
         self.lpips = None
         if settings.lpips is not None:
@@ -306,8 +316,11 @@ class StageRun:
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
         own = len(batch.captions)
-        first = self.step * self.recipe.batch + self.rank * own
-        draws = Draws.of(self.settings.seed, range(first, first + own), self.accelerator.device)
+        start = self.step * self.recipe.batch
+        first = start + self.rank * own
+        draws = Draws.of(
+            self.settings.seed, range(first, first + own), self.accelerator.device, start
+        )
         with self.accelerator.autocast():
             if self.regenerate is not None:
                 batch = self.regenerate(batch, draws)
