@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 
 from vidcascade.errors import UsageError
 from vidcascade.interpolation.planes import Canvas
 from vidcascade.video.atomic import check_parent, check_replaceable
+from vidcascade.video.writing import GIF_FPS
+from vidcascade.video.x264 import repeatable
 
 __all__ = ["CODECS", "SUFFIXES", "Format", "check_rate", "check_target", "choose", "target_kind"]
 
@@ -41,14 +42,9 @@ CODECS: dict[str, tuple[str, dict[str, str], tuple[str, int, int, int] | None]] 
     "ffv1": ("ffv1", {"level": "3", "slicecrc": "1", "g": "1"}, None),
     "prores": ("prores_ks", {"profile": "3"}, None),
 }
-# With these instructions x264 encodes the same frames differently from run to run (its rate
-# control reads past the end of rows of 4, 12, 20 … macroblocks; measured with the build that
-# PyAV 18 carries), and a resumed job would not end with the frames of an uninterrupted one.
-_AVX512 = 13
 # Instead of a codec's first choice, where it cannot hold the pixels as they are.
 _INSTEAD = {"vp9": "av1"}
 _LOSSLESS_RGB = ("gbrp", "rgb24", "bgr0")
-_GIF_FPS = 100  # it counts in hundredths of a second
 
 
 @dataclass(frozen=True)
@@ -124,9 +120,9 @@ def check_target(path: str | os.PathLike[str], source: Path, overwrite: bool) ->
 
 def check_rate(suffix: str, rate: Fraction) -> None:
     """Raise :class:`UsageError` for more frames per second than files of ``suffix`` can time."""
-    if suffix == ".gif" and rate > _GIF_FPS:
+    if suffix == ".gif" and rate > GIF_FPS:
         raise UsageError(
-            f"A .gif shows at most {_GIF_FPS} frames per second, not {float(rate):g}; lower "
+            f"A .gif shows at most {GIF_FPS} frames per second, not {float(rate):g}; lower "
             "--factor or --fps, or write another type of file."
         )
 
@@ -167,8 +163,8 @@ def choose(
             name, pixels, exact = _INSTEAD[name], other, True
     encoder, settings, quality = CODECS[name]
     settings = dict(settings)
-    if name == "h264" and cv2.checkHardwareSupport(_AVX512):
-        settings["x264-params"] = "asm=avx2"
+    if name == "h264":  # or a resumed job would not end with the frames of an uninterrupted one
+        settings |= repeatable()
     if quality is not None:
         option, default, low, high = quality
         if crf is not None and not low <= crf <= high:

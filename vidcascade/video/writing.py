@@ -22,11 +22,12 @@ from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.video import tags
 from vidcascade.video.atomic import atomic_path, check_parent, check_replaceable, disk_error
 from vidcascade.video.clip import as_fps
+from vidcascade.video.x264 import repeatable
 
 if TYPE_CHECKING:
     import av
 
-__all__ = ["SUFFIXES", "check_output", "check_rate", "write_clip"]
+__all__ = ["GIF_FPS", "SUFFIXES", "check_output", "check_rate", "write_clip"]
 
 SUFFIXES = (".mp4", ".webm", ".mkv", ".gif", ".webp")
 _MP4_KEYS = {
@@ -43,7 +44,7 @@ _MP4_KEYS = {
     "synopsis",
 }
 _FOLDER_FILES = (".png",)
-_GIF_FPS = 100  # its times are in hundredths of a second
+GIF_FPS = 100  # its times are in hundredths of a second
 
 Frame = NDArray[np.uint8]
 
@@ -100,9 +101,9 @@ def check_output(path: str | os.PathLike[str], overwrite: bool = False) -> None:
 
 def check_rate(path: str | os.PathLike[str], fps: Fraction | float) -> None:
     """Raise :class:`UsageError` if that kind of file cannot be so fast."""
-    if Path(path).suffix.lower() == ".gif" and fps > _GIF_FPS:
+    if Path(path).suffix.lower() == ".gif" and fps > GIF_FPS:
         raise UsageError(
-            f"A GIF shows at most {_GIF_FPS} frames per second, and {float(fps):g} were asked for: "
+            f"A GIF shows at most {GIF_FPS} frames per second, and {float(fps):g} were asked for: "
             "choose fewer, or another file type."
         )
 
@@ -135,10 +136,8 @@ def _encoding(suffix: str, lossless: bool, odd: bool, custom_tags: bool) -> _Enc
     flags = "+faststart" + ("+use_metadata_tags" if custom_tags else "")
     muxer = {"movflags": flags} if container == "mp4" else {}
     if lossless:
-        return _Encoding(container, "libx264rgb", "rgb24", {"crf": "0"}, muxer)
-    # The same frames must give the same file, and x264's AVX-512 code for macroblock trees gives
-    # other bits now and then (3 clips in 100).
-    return _Encoding(container, "libx264", yuv, {"crf": "16", "x264-params": "mbtree=0"}, muxer)
+        return _Encoding(container, "libx264rgb", "rgb24", {"crf": "0"} | repeatable(), muxer)
+    return _Encoding(container, "libx264", yuv, {"crf": "16"} | repeatable(), muxer)
 
 
 def _checked(frames: Iterable[Frame]) -> Iterator[Frame]:
