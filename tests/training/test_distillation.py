@@ -17,12 +17,13 @@ from vidcascade.cascade.students import load_student, merge_student, with_studen
 from vidcascade.cascade.weights import load_network
 from vidcascade.errors import UsageError, VidCascadeError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
+from vidcascade.nn.low_rank import low_rank_state, set_low_rank
 from vidcascade.nn.text import build_text_encoder
 from vidcascade.training.dataset import WorldDataset, collate
 from vidcascade.training.distillation import distil_stage
 from vidcascade.training.draws import Draws
 from vidcascade.training.objective import TextCache
-from vidcascade.training.teaching import Matching
+from vidcascade.training.teaching import Matching, coarse
 from vidcascade.training.trainer import RunSettings
 
 
@@ -116,6 +117,33 @@ def test_matching_is_the_same_for_parts_of_a_batch(teacher: Path) -> None:
     assert len(levels) > 1
 
 
+def test_matching_minds_colours_that_drift_from_the_former_student_s(teacher: Path) -> None:
+    spec = CascadeSpec.load("tiny")
+    rule = make_stage(spec.stage("base"))
+    text = TextCache(build_text_encoder("minilm", 48))
+    network = load_network(teacher, rule, 384)
+    examples = collate([WorldDataset(spec, spec.stage("base"), 4)[k] for k in range(4)])
+    torch.manual_seed(3)
+
+    def lost(matching: Matching) -> torch.Tensor:
+        with torch.no_grad():
+            return matching(examples, Draws.of(0, range(4)))[0]
+
+    alone, going_on = (Matching(rule, network, text) for _ in range(2))
+    first = {k: torch.randn_like(v) / 8 for k, v in low_rank_state(alone.student).items()}
+    set_low_rank(alone.student, first)
+    going_on.begin(first, {})
+    assert torch.equal(lost(alone), lost(going_on))  # nothing has drifted yet
+    later = {k: v + torch.randn_like(v) / 8 for k, v in first.items()}
+    for matching in (alone, going_on):
+        set_low_rank(matching.student, later)
+    noise = torch.randn(4, 16, 3, 16, 16)
+    parts = coarse(noise)
+    assert parts.shape == (4, 3, 4, 4)
+    torch.testing.assert_close(parts.mean((2, 3)), noise.mean((1, 3, 4)))
+    assert (lost(going_on) > lost(alone) + 1e-4).all()
+
+
 def test_a_huber_that_matching_cannot_heed_is_warned_of(teacher: Path, tmp_path: Path) -> None:
     with pytest.warns(SpecWarning, match=r"student\.training\.huber has no effect on matching"):
         distil_stage(spec_with(steps=1, huber=0.1), "base", "matching", teacher, settings(tmp_path))
@@ -173,7 +201,7 @@ def test_a_folder_belongs_to_one_teacher_and_one_method(teacher: Path, tmp_path:
     distil_stage(spec, "base", "consistency", teacher, run)
     torch.manual_seed(1)
     make_stage(spec.stage("base")).build_network(384).save_pretrained(tmp_path / "other")
-    with pytest.raises(UsageError, match="on other weights or by another method"):
+    with pytest.raises(UsageError, match="on other weights, by another method"):
         distil_stage(spec, "base", "consistency", tmp_path / "other", run)
     with pytest.raises(VidCascadeError, match=r"another method|does not fit this run"):
         distil_stage(spec, "base", "matching", teacher, run)

@@ -15,7 +15,7 @@ from vidcascade.cascade.students import load_student, merge_student, parted
 from vidcascade.cascade.weights import load_network
 from vidcascade.errors import UsageError
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
-from vidcascade.nn.low_rank import set_low_rank
+from vidcascade.nn.low_rank import low_rank_state
 from vidcascade.nn.lpips import LPIPS
 from vidcascade.nn.text import build_text_encoder
 from vidcascade.training.dataset import Example, WorldDataset, collate
@@ -23,6 +23,7 @@ from vidcascade.training.distillation import distil_stage
 from vidcascade.training.draws import Draws
 from vidcascade.training.objective import TextCache
 from vidcascade.training.perceptual import Perceptual
+from vidcascade.training.teaching import Consistency, Matching, Teaching
 from vidcascade.training.trainer import RunSettings
 
 
@@ -64,9 +65,7 @@ def taught(teacher: Path, eye: Path, student: Path | None = None) -> Perceptual:
     text = TextCache(build_text_encoder("minilm", 48))
     teaching = Perceptual(rule, load_network(teacher, rule, 384), text, LPIPS(eye))
     above, last = parted({} if student is None else load_student(student)[0])
-    if above:
-        set_low_rank(teaching.student, above)
-    teaching.begin(last)
+    teaching.begin(above or low_rank_state(teaching.student), last)
     return teaching
 
 
@@ -119,10 +118,62 @@ def test_the_steps_above_stay_as_they_were(
     for name in was:
         assert torch.equal(whole[0][name], was[name])
         torch.testing.assert_close(half[1][name], (last[name] + whole[1][name]) / 2)
-    # A student that is taught as a whole has no last step of its own.
-    run = replace(quick(tmp_path / "d"), init=first)
-    as_one = distil_stage(few_steps(), "base", "matching", teacher, run)
-    assert not parted(load_student(as_one)[0])[1]
+
+
+@pytest.mark.parametrize("method", ["consistency", "matching"])
+def test_the_other_ways_leave_a_last_step_of_its_own(
+    teacher: Path, student: Path, eye: Path, tmp_path: Path, method: str
+) -> None:
+    run = replace(quick(tmp_path / "a"), init=student)
+    first = distil_stage(few_steps(), "base", "perceptual", teacher, run, lpips=eye)
+    was, last = parted(load_student(first)[0])
+    run = replace(quick(tmp_path / "b"), init=first)
+    whole = parted(load_student(distil_stage(few_steps(), "base", method, teacher, run))[0])
+    assert whole[1].keys() == last.keys()
+    assert all(torch.equal(whole[1][name], last[name]) for name in last)
+    assert any(not torch.equal(whole[0][name], was[name]) for name in was)
+    # The share that is kept is of the steps above.
+    half = parted(load_student(
+        distil_stage(few_steps(), "base", method, teacher, replace(run, keep=0.5))
+    )[0])  # fmt: skip
+    for name in was:
+        torch.testing.assert_close(half[0][name], (was[name] + whole[0][name]) / 2)
+        assert torch.equal(half[1][name], last[name])
+    # Once taught from there, a run is no run from elsewhere.
+    with pytest.raises(UsageError, match=r"from another student: .* another --out"):
+        distil_stage(few_steps(), "base", method, teacher, replace(run, init=student))
+
+
+@pytest.mark.parametrize("method", [Consistency, Matching])
+def test_a_last_step_of_its_own_is_not_what_the_others_teach(
+    teacher: Path, method: type[Teaching]
+) -> None:
+    rule = make_stage(few_steps(steps=4).stage("base"))
+    text = TextCache(build_text_encoder("minilm", 48))
+    teaching = method(rule, load_network(teacher, rule, 384), text)
+    examples = batch(2)
+
+    def visited() -> set[float]:
+        draws = (Draws.of(3, range(start, start + 2)) for start in range(0, 80, 2))
+        with torch.no_grad():
+            return {float(level) for each in draws for level in teaching(examples, each)[1]}
+
+    lowest = teaching.levels[-2]
+    assert min(visited()) <= lowest + 1e-6
+    state = low_rank_state(teaching.student)
+    teaching.begin(state, state)
+    assert min(visited()) > lowest + 1e-6
+    assert teaching.taught == teaching.levels[:3]
+
+
+def test_a_student_whose_only_step_is_its_own_is_no_start(
+    teacher: Path, student: Path, eye: Path, tmp_path: Path
+) -> None:
+    run = replace(quick(tmp_path / "a"), init=student)
+    first = distil_stage(few_steps(), "base", "perceptual", teacher, run, lpips=eye)
+    run = replace(quick(tmp_path / "b"), init=first)
+    with pytest.raises(UsageError, match="its only step has changes of its own"):
+        distil_stage(few_steps(steps=1), "base", "matching", teacher, run)
 
 
 def test_what_is_shown_of_a_run_is_what_will_run(

@@ -44,7 +44,13 @@ def distil(
         list[str] | None,
         typer.Option("--set", help="Another training setting: adam_lr=0.001; repeatable."),
     ] = None,
-    init: Annotated[Path | None, typer.Option(help="Start from this student.")] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            help="Start from this student. Consistency and matching leave a last step that has "
+            "changes of its own."
+        ),
+    ] = None,
     keep: Annotated[
         float, typer.Option(help="Share of it that stays in the result, 0 to below 1.")
     ] = 0.0,

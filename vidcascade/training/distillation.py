@@ -68,7 +68,7 @@ def distil_stage(
         teacher: folder of the stage's network.
         settings: of the run; ``init`` is a student's file to start from, and ``keep`` the share of
             that student in the result. The perceptual method leaves that student's steps as they
-            are, but for the last.
+            are, but for the last; the others leave a last step that has changes of its own.
         report, sheet, source: as for :func:`~vidcascade.training.trainer.train_stage`.
         lpips: file of LPIPS weights, for the method that needs them.
 
@@ -128,9 +128,9 @@ class _Distillation(StageRun):
         teacher: Path, settings: RunSettings, source: ClipSource | None, eye: LPIPS | None,
     ) -> None:  # fmt: skip
         self.method, self.folder, self.eye = method, teacher, eye
-        # What learning starts from, and the steps above the last where that is taught alone.
-        self.first: dict[str, Tensor] = {}
+        # What learning starts from: changes for the steps above the last, and its own, if any.
         self.above: dict[str, Tensor] = {}
+        self.last: dict[str, Tensor] = {}
         # The student's recipe, where the trainer looks for one.
         taught = stage.model_copy(update={"training": student.training})
         stages = tuple(taught if s is stage else s for s in spec.stages)
@@ -150,8 +150,8 @@ class _Distillation(StageRun):
         mark = self.settings.out / "distillation.json"
         about = {"teacher": self.fingerprint, "method": self.method.__name__}
         if self.method is Perceptual:
-            assert self.settings.init is not None
             about["last step"] = "alone"  # runs before this one was taught so held the others
+        if self.settings.init is not None:
             about["from"] = hashlib.sha256(self.settings.init.read_bytes()).hexdigest()
         own = json.dumps(about)
         if not mark.exists():
@@ -159,8 +159,8 @@ class _Distillation(StageRun):
                 temporary.write_text(own, encoding="utf-8")
         elif mark.read_text(encoding="utf-8", errors="replace") != own:
             raise UsageError(
-                f"{self.settings.out} holds a run on other weights or by another method: choose "
-                "another --out, or remove it."
+                f"{self.settings.out} holds a run on other weights, by another method or from "
+                "another student: choose another --out, or remove it."
             )
 
     @property
@@ -178,7 +178,6 @@ class _Distillation(StageRun):
             teaching = self.method(self.rule, network, self.text, self.eye)
         except ValueError as error:
             raise UsageError(f"stages.{self.rule.spec.name}.student: {error}.") from None
-        last: dict[str, Tensor] = {}
         if self.settings.init is not None:
             state, teacher = load_student(self.settings.init)
             if teacher != self.fingerprint:
@@ -186,17 +185,14 @@ class _Distillation(StageRun):
                     f"{self.settings.init} is the student of other weights than {self.folder}: "
                     "start without it."
                 )
-            self.above, last = parted(state)
+            self.above, self.last = parted(state)
         try:
-            if self.settings.init is not None:
-                set_low_rank(teaching.student, self.above)
-            teaching.begin(last)
+            teaching.begin(self.above, self.last)
         except ValueError as error:
             raise UsageError(
                 f"{self.settings.init} does not fit the student that the spec describes "
                 f"({error}): start without it, or change the spec."
             ) from None
-        self.first = last if last and teaching.LAST_ALONE else self.above
         return teaching
 
     def denoisers(self) -> list[SpaceTimeDenoiser]:
@@ -214,27 +210,30 @@ class _Distillation(StageRun):
 
     def averaged(self) -> SpaceTimeDenoiser:
         """The student with the moving average of its changes, for the sheets."""
-        learnt = copy.deepcopy(self.teaching.student)
-        set_low_rank(learnt, self._averages())
-        if not self.teaching.LAST_ALONE:
-            return learnt.eval()
-        whole = copy.deepcopy(self.teaching.student)
-        set_low_rank(whole, self.above)
-        whole.split(last_level(self.teaching.about), learnt)
-        return whole.eval()
+        above, last = self._parts()
+        network = copy.deepcopy(self.teaching.student)
+        set_low_rank(network, above)
+        if last:
+            end = copy.deepcopy(self.teaching.student)
+            set_low_rank(end, last)
+            network.split(last_level(self.teaching.about), end)
+        return network.eval()
 
     def write(self, path: Path) -> None:
         """See :meth:`StageRun.write`."""
-        learnt = self._averages()
-        student = joined(self.above, learnt) if self.teaching.LAST_ALONE else learnt
-        save_student(path, student, self.fingerprint)
+        save_student(path, joined(*self._parts()), self.fingerprint)
 
-    def _averages(self) -> dict[str, Tensor]:
+    def _parts(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Changes for the steps above the last, and its own: what was learnt, and what was held."""
+        if self.teaching.LAST_ALONE:
+            return self.above, self._averages(self.last or self.above)
+        return self._averages(self.above), self.last
+
+    def _averages(self, first: dict[str, Tensor]) -> dict[str, Tensor]:
         state = averaged_changes(self.teaching.student, self.ema, self.trained)
         keep = self.settings.keep
         if keep == 0.0:
             return state
         return {
-            name: torch.lerp(tensor, self.first[name].to(tensor), keep)
-            for name, tensor in state.items()
+            name: torch.lerp(tensor, first[name].to(tensor), keep) for name, tensor in state.items()
         }

@@ -55,9 +55,11 @@ class Perceptual(Teaching):
                 "one step settles everything at once, and leaves none for detail: describe a "
                 "student of at least 2 steps"
             )
+        self.taught = self.levels[-2:-1]
 
-    def begin(self, last: Mapping[str, Tensor]) -> None:
+    def begin(self, above: Mapping[str, Tensor], last: Mapping[str, Tensor]) -> None:
         """See :meth:`Teaching.begin`."""
+        set_low_rank(self.student, above)
         self.frozen.append(copy.deepcopy(self.student).requires_grad_(False).eval())
         if last:
             set_low_rank(self.student, last)

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 from vidcascade.cascade.stage import Stage
 from vidcascade.diffusion.distillation import (
@@ -26,11 +27,14 @@ from vidcascade.diffusion.distillation import (
 from vidcascade.diffusion.flow_matching import add_noise, training_sigmas, velocity_loss
 from vidcascade.diffusion.guidance import Guidance
 from vidcascade.nn.denoiser import SpaceTimeDenoiser
-from vidcascade.nn.low_rank import add_low_rank
+from vidcascade.nn.low_rank import add_low_rank, set_low_rank
 from vidcascade.nn.lpips import LPIPS
 from vidcascade.training.dataset import Example
 from vidcascade.training.draws import Draws
 from vidcascade.training.objective import TextCache
+
+# How much colours count that drift from the former student's, and in how many parts of the frame.
+COARSE, PARTS = 10.0, 4
 
 
 class Teaching(nn.Module):
@@ -45,6 +49,8 @@ class Teaching(nn.Module):
     Attributes:
         LAST_ALONE: whether the last step is taught changes of its own, and the others stay.
         frozen: networks that are asked and not trained, the teacher first.
+        levels: that the student visits, and the 0 where it ends.
+        taught: of these, the ones whose steps are taught.
 
     Raises:
         ValueError: a student that cannot be taught that way.
@@ -65,6 +71,7 @@ class Teaching(nn.Module):
         guide = rule.spec.guidance
         self.guidance = Guidance(guide.scale, *guide.interval, guide.dynamic_threshold)
         self.levels = student_levels(self.about.steps, self.about.shift)
+        self.taught = self.levels[:-1]
 
     @property
     def teacher(self) -> SpaceTimeDenoiser:
@@ -82,13 +89,23 @@ class Teaching(nn.Module):
         for module in (*self.frozen, *self.eyes):
             module.to(device)
 
-    def begin(self, last: Mapping[str, Tensor]) -> None:
-        """Called once, when the student is what the run starts from.
+    def begin(self, above: Mapping[str, Tensor], last: Mapping[str, Tensor]) -> None:
+        """Called once, with the student that the run starts from.
 
         Args:
-            last: changes of its own that its last step has, if any. A student that is taught as a
-                whole begins without them.
+            above: its changes; none for a student that begins as its teacher.
+            last: changes of its own that its last step has, if any. They stay as they are, and only
+                the steps above it are taught.
+
+        Raises:
+            ValueError: changes that do not fit, or there are no steps above the last.
         """
+        if above:
+            set_low_rank(self.student, above)
+        if last and len(self.taught) < 2:
+            raise ValueError("its only step has changes of its own")
+        if last:
+            self.taught = self.taught[:-1]
 
     def read(self, captions: list[str], like: Tensor) -> tuple[Tensor, Tensor]:
         """Captions → token states and mask on the device of ``like``."""
@@ -131,12 +148,21 @@ class Consistency(Teaching):
         self, rule: Stage, teacher: SpaceTimeDenoiser, text: TextCache, eye: LPIPS | None = None
     ) -> None:
         super().__init__(rule, teacher, text, eye)
-        parts, shift = self.about.parts, rule.spec.shift
+        self.rows = self._rows()
+
+    def begin(self, above: Mapping[str, Tensor], last: Mapping[str, Tensor]) -> None:
+        """See :meth:`Teaching.begin`."""
+        super().begin(above, last)
+        self.rows = self._rows()
+
+    def _rows(self) -> Tensor:
+        """Every part of the taught segments: where it begins, where it ends, the segment's end."""
+        parts, shift = self.about.parts, self.rule.spec.shift
         rows = []
-        for high, low in pairwise(self.levels):
+        for high, low in zip(self.taught, self.levels[1:], strict=False):
             inner = segment_levels(high, low, parts, shift)
             rows += [(now, later, low) for now, later in pairwise(inner)]
-        self.rows = torch.tensor(rows)
+        return torch.tensor(rows)
 
     def forward(self, batch: Example, draws: Draws) -> tuple[Tensor, Tensor]:
         """Loss and σ of each example, (B,) both."""
@@ -162,6 +188,10 @@ class Matching(Teaching):
     Yin et al. 2024 (DMD2): the student samples from noise with its own steps, and its last x̂ is
     moved to where the teacher finds it likelier than a model of the student's samples does. That
     model, another low-rank change of the teacher, learns beside it on the same samples.
+
+    The divergence that this follows forgives samples that resemble each other, and colours that
+    captions leave open come to be a few. So a student that goes on from another keeps the colours
+    that the other gave to the same noise: the first paper's regression, of what is coarse alone.
     """
 
     def __init__(
@@ -169,11 +199,19 @@ class Matching(Teaching):
     ) -> None:
         super().__init__(rule, teacher, text, eye)
         self.fake = self.learner(teacher)
+        self.former: list[SpaceTimeDenoiser] = []
+
+    def begin(self, above: Mapping[str, Tensor], last: Mapping[str, Tensor]) -> None:
+        """See :meth:`Teaching.begin`."""
+        super().begin(above, last)
+        if above:
+            self.former = [copy.deepcopy(self.student).requires_grad_(False).eval()]
+            self.frozen += self.former
 
     def forward(self, batch: Example, draws: Draws) -> tuple[Tensor, Tensor]:
         """Loss and σ of each example, (B,) both."""
         words = self.read(batch.captions, batch.target)
-        x, level = self._sample(batch, draws, words)
+        x, level, drift = self._sample(batch, draws, words)
         recipe = self.about.training
         sigma = training_sigmas(draws.normal(), recipe.shift, std=recipe.sigma_std).to(x.device)
         point = add_noise(x.detach(), draws.normal(*x.shape[1:]).to(x), sigma)
@@ -183,24 +221,45 @@ class Matching(Teaching):
         target = matched_x(x, likely, fake)
         moved = (x - target).square().flatten(1).mean(1) / 2
         learnt = velocity_loss(fake, x.detach(), sigma)
-        return moved + learnt, level
+        return moved + learnt + COARSE * drift, level
 
     def _sample(
         self, batch: Example, draws: Draws, words: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """The student's x̂ at one of its levels on its own path, (B, …), and that level, (B,).
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The student's x̂ (B, …) at one of its levels on its own path, that level (B,), and drift.
+
+        That is how far (B,) its colours are from those that the student which the run goes on from
+        makes of the same noise; 0 where there is none.
 
         All examples of a batch share the level, so that those above it cost no more than they must,
         whichever process works on them.
         """
-        steps = len(self.levels) - 1
-        last = int(draws.common * steps)
+        last = int(draws.common * len(self.taught))
         draws.uniform()  # of which the first example's is the common one
-        point = draws.normal(*batch.target.shape[1:]).to(batch.target)
-        like = torch.ones(len(point), device=point.device)
+        noise = draws.normal(*batch.target.shape[1:]).to(batch.target)
+        level = self.levels[last] * torch.ones(len(noise), device=noise.device)
+        point = self._led(self.student, noise, last, batch, words)
+        x = self.ask(self.student, point, level, batch, words)
+        if not self.former:
+            return x, level, torch.zeros_like(level)
+        point = self._led(self.former[0], noise, last, batch, words)
         with torch.no_grad():
-            for now, later in zip(self.levels[:last], self.levels[1:], strict=False):
-                x = self.ask(self.student, point, now * like, batch, words)
-                point = jump(point, x.clamp(-1, 1), now * like, later * like)
-        level = self.levels[last] * like
-        return self.ask(self.student, point, level, batch, words), level
+            was = self.ask(self.former[0], point, level, batch, words)
+        return x, level, (coarse(x) - coarse(was)).square().flatten(1).mean(1) / 2
+
+    @torch.no_grad()
+    def _led(
+        self, network: SpaceTimeDenoiser, noise: Tensor, steps: int, batch: Example,
+        words: tuple[Tensor, Tensor],
+    ) -> Tensor:  # fmt: skip
+        """Where so many of the student's steps lead from noise, (B, …)."""
+        point, like = noise, torch.ones(len(noise), device=noise.device)
+        for now, later in zip(self.levels[:steps], self.levels[1:], strict=False):
+            x = self.ask(network, point, now * like, batch, words)
+            point = jump(point, x.clamp(-1, 1), now * like, later * like)
+        return point
+
+
+def coarse(clips: Tensor) -> Tensor:
+    """Mean colours over time and over parts of the frame: (B, T, 3, H, W) → (B, 3, 4, 4)."""
+    return adaptive_avg_pool2d(clips.float().mean(1), PARTS)
