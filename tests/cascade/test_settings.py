@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vidcascade.cascade.settings import Settings, with_settings
-from vidcascade.cascade.spec import CascadeSpec
+from vidcascade.cascade.spec import CascadeSpec, SpecWarning
 from vidcascade.errors import UsageError
 
 TINY = CascadeSpec.load("tiny")
@@ -17,6 +19,23 @@ def test_nothing_asked_changes_nothing() -> None:
     assert with_settings(TINY, Settings()) == TINY
 
 
+def test_noise_that_a_stage_was_not_trained_on_is_warned_of() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        low, high = TINY.stage("bridge").training.augmentation
+        with_settings(TINY, Settings(noise_augmentation={"bridge": (low + high) / 2}))
+        plain = TINY.model_dump()
+        plain["stages"][1]["noise_augmentation"] = 0.9
+        with pytest.raises(SpecWarning):
+            CascadeSpec.from_dict(plain)
+    with pytest.warns(SpecWarning, match="does not hold noise_augmentation 0.9"):
+        wide = with_settings(TINY, Settings(noise_augmentation={"bridge": 0.9}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # said already
+        with_settings(wide, Settings(steps=3))
+
+
+@pytest.mark.filterwarnings("ignore::vidcascade.cascade.spec.SpecWarning")
 @given(st.floats(0, 0.99), st.integers(1, 50))
 def test_a_number_goes_where_the_setting_exists(sigma: float, steps: int) -> None:
     spec = with_settings(TINY, Settings(steps=steps, noise_augmentation=sigma))

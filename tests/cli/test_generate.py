@@ -77,6 +77,15 @@ def test_making_a_clip_again_from_its_manifest(generate: Run, tmp_path: Path) ->
     assert a.fps == b.fps == 11 != c.fps
 
 
+def test_noise_beyond_what_a_stage_knows_is_told_once(generate: Run, tmp_path: Path) -> None:
+    asked = ("--prompt", "a star", "--noise-aug")
+    code, _, errors = generate(*asked, "bridge=0.9", "--out", tmp_path / "a")
+    assert code == 0
+    assert errors.count("does not hold noise_augmentation 0.9") == 1
+    assert "warning: stages.bridge.training.augmentation" in errors
+    assert "augmentation" not in generate(*asked, "bridge=0.1", "--out", tmp_path / "b")[2]
+
+
 def test_a_clip_that_went_on_from_a_stage_is_made_again(generate: Run, tmp_path: Path) -> None:
     saved = ("--steps", "base=3", "--seed", 5, "--save-stages", tmp_path / "stages")
     assert generate("--prompt", "a star", "--out", tmp_path / "a", *saved)[0] == 0

@@ -30,6 +30,8 @@ class Settings:
 def with_settings(spec: CascadeSpec, settings: Settings) -> CascadeSpec:
     """A copy of ``spec`` with the settings in their places.
 
+    Warns of those that a stage's network was not trained for (:class:`SpecWarning`).
+
     Raises:
         UsageError: a stage that is not there, a setting it does not have, a value out of range.
     """
@@ -40,8 +42,13 @@ def with_settings(spec: CascadeSpec, settings: Settings) -> CascadeSpec:
     if settings.fps is not None:
         data["fps"] = settings.fps
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SpecWarning)  # said once, when the spec was loaded
-        return CascadeSpec.from_dict(data, where="settings")
+        warnings.simplefilter("ignore", SpecWarning)
+        changed = CascadeSpec.from_dict(data, where="settings")
+    known = {doubt for stage in spec.stages for doubt in stage.doubts()}
+    for doubt in (doubt for stage in changed.stages for doubt in stage.doubts()):
+        if doubt not in known:  # the others were told when the spec was loaded
+            warnings.warn(doubt, SpecWarning, stacklevel=2)
+    return changed
 
 
 def _of(settings: Settings, spec: CascadeSpec, stage: StageSpec) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -100,7 +101,7 @@ def generate(
     from vidcascade.cascade.production import Request, produce
     from vidcascade.cascade.result import StageResult
     from vidcascade.cascade.settings import Settings, with_settings
-    from vidcascade.cascade.spec import CascadeSpec
+    from vidcascade.cascade.spec import CascadeSpec, SpecWarning
     from vidcascade.cli.progress import StageBars, peak_memory
     from vidcascade.cli.train import plain_warnings
 
@@ -134,7 +135,8 @@ def generate(
         pipeline.spec.stage(stop_after)
     if request.start_from is not None:
         _warn_of_weights(pipeline, dict(request.start_from.weight_hashes), "stage file")
-    running = with_settings(pipeline.spec, Settings(**changes))  # type: ignore[arg-type]
+    with plain_warnings():
+        running = with_settings(pipeline.spec, Settings(**changes))  # type: ignore[arg-type]
     if not as_written:
         read = _read(pipeline, asked)
         if read != asked:
@@ -144,7 +146,8 @@ def generate(
     _warn(pipeline, asked, dtype)
     _warn_of_students(running, negative_prompt or [])
     loaded = time.time()
-    with StageBars(running, request.count, quiet=json_) as bars:
+    with StageBars(running, request.count, quiet=json_) as bars, warnings.catch_warnings():
+        warnings.simplefilter("ignore", SpecWarning)  # of settings, which are told above
         report = produce(pipeline, request, out, weights, attention, bars)
     seconds = {"loading": loaded - began, **report.seconds, "total": time.time() - began}
     _print(report, seconds, peak_memory(), json_)
