@@ -201,14 +201,14 @@ def size_prompts(world: StickerWorld, pairs: int, first: int) -> list[Prompt]:
 
     A pair differs in its size word alone: its seed and background are the same.
     """
-    subjects = _subjects(world)
+    subjects = world_subjects(world)
     backgrounds = world.config.names("backgrounds")
     prompts = []
     for k in range(pairs):
         name, colour = subjects[k % len(subjects)]
         place = backgrounds[(5 * k) % len(backgrounds)]
         for size in ("small", "large"):
-            words = f"{article(f'{SIZES[size][0]} {_noun(name, colour)}')} {MOTIONS['still'][0]}"
+            words = f"{article(f'{SIZES[size][0]} {noun_for(name, colour)}')} {MOTIONS['still'][0]}"
             text = f"{words} {BACKGROUNDS[place][0]}"
             described = Description(((name, colour, size),), ("still",), place, None, False, text)
             prompts.append(Prompt(text, described, first + k))
@@ -220,7 +220,7 @@ def camera_prompts(world: StickerWorld, count: int, first: int) -> list[Prompt]:
 
     Only over backgrounds on which a move can be seen.
     """
-    subjects = _subjects(world)
+    subjects = world_subjects(world)
     places = [n for n in world.config.names("backgrounds") if n not in FEATURELESS]
     moves: list[str | None] = [*CAMERAS, None]
     rng = np.random.default_rng(first)
@@ -228,7 +228,7 @@ def camera_prompts(world: StickerWorld, count: int, first: int) -> list[Prompt]:
     for k in range(count if places else 0):
         name, colour = subjects[int(rng.integers(len(subjects)))]
         place, camera = places[int(rng.integers(len(places)))], moves[k % len(moves)]
-        words = f"{article(_noun(name, colour))} {MOTIONS['still'][0]} {BACKGROUNDS[place][0]}"
+        words = f"{article(noun_for(name, colour))} {MOTIONS['still'][0]} {BACKGROUNDS[place][0]}"
         text = words if camera is None else f"{words}, {CAMERAS[camera][0]}"
         described = Description(((name, colour, None),), ("still",), place, camera, False, text)
         prompts.append(Prompt(text, described, first + k))
@@ -245,7 +245,7 @@ PAIRED: tuple[tuple[str, str], ...] = (
 
 def pair_prompts(world: StickerWorld, count: int, first: int) -> list[Prompt]:
     """Two different subjects, standing still, asked for as :data:`PAIRED` has it."""
-    subjects = _subjects(world)
+    subjects = world_subjects(world)
     backgrounds = world.config.names("backgrounds")
     rng = np.random.default_rng(first)
     prompts = []
@@ -253,7 +253,7 @@ def pair_prompts(world: StickerWorld, count: int, first: int) -> list[Prompt]:
         a, b = (int(i) for i in rng.choice(len(subjects), 2, replace=False))
         place = backgrounds[int(rng.integers(len(backgrounds)))]
         relation, wording = PAIRED[k % len(PAIRED)]
-        both = wording.format(a=article(_noun(*subjects[a])), b=article(_noun(*subjects[b])))
+        both = wording.format(a=article(noun_for(*subjects[a])), b=article(noun_for(*subjects[b])))
         text = f"{both}, both {MOTIONS['still'][0]} {BACKGROUNDS[place][0]}"
         described = Description(
             ((*subjects[a], None), (*subjects[b], None)),
@@ -263,7 +263,7 @@ def pair_prompts(world: StickerWorld, count: int, first: int) -> list[Prompt]:
     return prompts
 
 
-def _subjects(world: StickerWorld) -> list[tuple[str, str | None]]:
+def world_subjects(world: StickerWorld) -> list[tuple[str, str | None]]:
     """The world's stickers, and each solid in a colour of its own."""
     config = world.config
     subjects: list[tuple[str, str | None]] = []
@@ -276,5 +276,6 @@ def _subjects(world: StickerWorld) -> list[tuple[str, str | None]]:
     return subjects
 
 
-def _noun(name: str, colour: str | None) -> str:
+def noun_for(name: str, colour: str | None) -> str:
+    """The first word for a subject, with the colour of one that has one."""
     return SUBJECTS[name].words[0] if colour is None else f"{colour} {SOLIDS[name][0]}"

@@ -45,6 +45,7 @@ EVALUATIONS: dict[str, tuple[str, ...]] = {
     "gap": ("--clips", "8"),
     "generate": (),
     "likeness": ("--teachers",),
+    "variety": ("--teachers",),
 }
 # Those that look at pictures as AlexNet does; all but the last do without if they must.
 WITH_LPIPS = ("distillation", "stages", "gap", "likeness")

@@ -34,6 +34,7 @@ _CONCERNS: dict[str, str | tuple[str, ...]] = {
     "adherence": ("base/", "reader/"),
     "adherence_teacher": "base/diffusion",
     "captioned": "base/",
+    "variety": "base/",
     "distillation": "base/",
     "stages": ("bridge/", "refiner/"),
     "stages_real": ("bridge/", "refiner/"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from benchmarks import (
     gap,
     likeness,
     stages,
+    variety,
 )
 from benchmarks.truths import real_truths
 from tests.benchmarks.loading import load_script
@@ -33,6 +35,7 @@ from vidcascade.cascade.weights import load_network
 from vidcascade.data.config import WorldConfig
 from vidcascade.data.fetch import cache_folder, has_stickers
 from vidcascade.data.folder import VideoFolder
+from vidcascade.data.stickers import StickerWorld
 from vidcascade.metrics.adherence.motion import MOTIONS
 from vidcascade.nn.low_rank import add_low_rank, fingerprint, low_rank_state
 from vidcascade.video import write_clip
@@ -173,6 +176,51 @@ def test_likeness_of_one_stage_and_of_what_cannot_be_compared(
     assert [row[1] for row in result["tables"][0]["rows"]] == ["base, 16²"] * 4
     assert likeness.main([*arguments, "--also", f"whole={folder}"]) == 2
     assert "whole cannot be compared" in capsys.readouterr().err
+
+
+def test_variety_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "--weights", str(folder), "--lessons", "2", "--scenes", "40", "--run",
+        str(tmp_path / "run"), "--results", str(tmp_path),
+    ]  # fmt: skip
+    assert variety.main([*arguments, "--clips", "8", "--also", f"again={folder}"]) == 0
+    result = json.loads((tmp_path / "variety.json").read_text())
+    assert [row[0] for row in result["tables"][0]["rows"]] == ["the truth", "weights", "again"]
+    assert result["data"]["weights"] == result["data"]["again"]
+    assert all(len(values) == 8 for values in result["data"]["the truth"].values())
+    assert variety.main([*arguments, "--clips", "7"]) == 2
+    assert variety.main([*arguments, "--also", "again"]) == 2
+    assert "--also 'again' cannot be read" in capsys.readouterr().err
+
+
+def test_hues_of_patterns_are_told_without_their_subjects() -> None:
+    world = StickerWorld(WorldConfig(solid_share=1.0))
+    prompts = variety.open_prompts(world, 24, 5)
+    assert len({p.seed for p in prompts}) == 24
+    assert {p.described.background for p in prompts} <= set(variety.PATTERNS)
+    for prompt in prompts:
+        scene = world.scene(prompt.described, prompt.seed, 2.0)
+        frame = world.render(scene, 32, [0.0])[0]
+        # The same with all colours turned by a third of the wheel.
+        mask = np.zeros((16, 16), np.float32)
+        hue, turned = (variety.hue_of(f, mask) for f in (frame, frame[..., [2, 0, 1]]))
+        assert math.cos(turned - hue - math.tau / 3) > 0.999
+    plain = StickerWorld(WorldConfig(solid_share=1.0, backgrounds=("grey", "sky")))
+    assert {p.described.background for p in variety.open_prompts(plain, 24, 5)} == {"grey", "sky"}
+    half = np.full((32, 32, 3), (255, 128, 128), np.uint8)
+    half[:, :16] = (0, 0, 255)
+    left = np.zeros((16, 16), np.float32)
+    left[:, :8] = 1
+    assert math.cos(variety.hue_of(half, left)) > 0.999  # red, and not blue
+
+
+def test_spreads_are_told_of_what_is_known() -> None:
+    around = np.arange(12) * math.tau / 12
+    assert variety.alike(around) < 1e-9
+    assert variety.alike(np.full(5, 1.0)) == pytest.approx(1)
+    assert variety.sixths(np.array([0.0, 6.2, math.tau / 3, math.nan])) == [2, 0, 1, 0, 0, 0]
+    assert variety.deviation(np.array([1.0, 3.0, math.nan])) == pytest.approx(math.sqrt(2))
+    assert variety.told(variety.deviation, np.array([math.nan, 1.0])) == "–"
 
 
 def test_a_subject_is_cut_out_with_a_margin_and_kept_inside() -> None:
