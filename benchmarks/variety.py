@@ -18,6 +18,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from numpy.typing import NDArray
 
 from benchmarks.adherence import add_lessons, get_recogniser, sample
@@ -100,6 +101,7 @@ def run(args: argparse.Namespace) -> None:
     ]
     rows = {"the truth": look(recogniser, true, prompts)}
     hashes: dict[str, dict[str, str]] = {}
+    teachers: set[str] = set()  # those that were asked already
     for name, folder in chosen.items():
         for teacher in (False, True)[: 1 + args.teachers]:
             stage = specs[name].stages[0]
@@ -108,6 +110,10 @@ def run(args: argparse.Namespace) -> None:
             pipeline = VidCascadePipeline.from_pretrained(folder, teacher=teacher)
             pipeline.set_progress_bar_config(disable=True)
             hashes[name] = pipeline.weight_hashes
+            own = hashes[name][f"{stage.name}/{SAFETENSORS_WEIGHTS_NAME}"]
+            if teacher and own in teachers:
+                continue
+            teachers |= {own} if teacher else set()
             title = name
             if stage.student is not None:
                 title += ", teacher" if teacher else ", student"

@@ -187,6 +187,17 @@ def test_variety_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     result = json.loads((tmp_path / "variety.json").read_text())
     assert [row[0] for row in result["tables"][0]["rows"]] == ["the truth", "weights", "again"]
     assert result["data"]["weights"] == result["data"]["again"]
+    # Students of one teacher, which is asked once.
+    described, file = with_student(folder, tmp_path)
+    parts = {part: folder / part for part in ("base", "bridge", "refiner")}
+    fast = tmp_path / "fast"
+    assemble_cascade(CascadeSpec.load(described), parts, fast, students={"base": file})
+    others = ["--also", f"fast={fast}", "--also", f"faster={fast}", "--teachers"]
+    assert variety.main([*arguments, "--clips", "8", *others]) == 0
+    result = json.loads((tmp_path / "variety.json").read_text())
+    assert [row[0] for row in result["tables"][0]["rows"]] == [
+        "the truth", "weights", "fast, student", "fast, teacher", "faster, student"
+    ]  # fmt: skip
     assert all(len(values) == 8 for values in result["data"]["the truth"].values())
     assert variety.main([*arguments, "--clips", "7"]) == 2
     assert variety.main([*arguments, "--also", "again"]) == 2
