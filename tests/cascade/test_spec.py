@@ -124,6 +124,8 @@ def test_changed_settings_are_checked_with_their_stage() -> None:
         cropped.with_recipe("base", batch=2)  # it was told already
     with pytest.warns(SpecWarning, match=r"stages\.base\.student\.training\.muon_lr has no effect"):
         tiny.with_student_recipe("base", muon_lr=0.02)
+    with pytest.warns(SpecWarning, match=r"student\.training\.pure_noise has no effect"):
+        tiny.with_student_recipe("base", pure_noise=0.2)
 
 
 @settings(deadline=None)

@@ -20,7 +20,14 @@ from vidcascade.cascade.spec import CascadeSpec, SpecWarning, StageSpec, TextSpe
 from vidcascade.cascade.stage import resize
 from vidcascade.errors import UsageError
 from vidcascade.nn.text import build_text_encoder
-from vidcascade.training.dataset import Example, StageDataset, WorldDataset, collate
+from vidcascade.training.dataset import (
+    MEAN_OF,
+    Example,
+    StageDataset,
+    WorldDataset,
+    collate,
+    to_video,
+)
 from vidcascade.training.degrade import degrade
 from vidcascade.training.health import TrainingWarning
 from vidcascade.training.sources import (
@@ -147,6 +154,68 @@ def test_the_subject_weighs_more_where_it_is_known(clips: Path) -> None:
     assert (folder.weight == 1).all()  # so that both can share a batch
     assert collate([WorldDataset(spec, part, 1)[0], folder]).weight is not None
     assert folder.captions[0].endswith("clip")
+
+
+def test_at_pure_noise_the_target_is_the_mean_of_the_captions_clips() -> None:
+    spec, other = tiny("base"), tiny("base", pure_noise=1.0)
+    plain = spec.stage("base")
+    one = WorldDataset(spec, plain, 4, seed=3)[2]
+    mean = WorldDataset(other, other.stage("base"), 4, seed=3)[2]
+    assert one.captions == mean.captions
+    assert (bool(one.pure), bool(mean.pure)) == (False, True)
+    source = WorldSource(spec, plain, 3)
+    rng = np.random.default_rng((3, 2, 1))
+    times = [k / spec.fps for k in range(plain.frames)]
+    clips = [to_video(source.draw(2, plain.size, times, rng).frames) for _ in range(MEAN_OF)]
+    torch.testing.assert_close(mean.target, torch.stack(clips).mean(0))
+    assert torch.equal(one.target, clips[0])
+
+
+def test_the_error_to_the_mean_is_the_mean_error() -> None:
+    """Its gradient, that is: what is weighed in each clip is weighed in their mean."""
+    spec = tiny("base", pure_noise=1.0, subject_weight=3.0)
+    part = spec.stage("base")
+    mean = WorldDataset(spec, part, 1)[0]
+    source, rng = WorldSource(spec, part), np.random.default_rng((0, 0, 1))
+    times = [k / spec.fps for k in range(part.frames)]
+    guess = torch.zeros_like(mean.target).requires_grad_()
+    total = torch.zeros(())
+    for _ in range(MEAN_OF):
+        drawn = source.draw(0, part.size, times, rng)
+        assert drawn.cover is not None
+        weight = 1 + 3 * torch.from_numpy(drawn.cover)[None, :, None]
+        weight = weight / weight.mean()
+        total = total + (weight * (guess - to_video(drawn.frames)).square()).sum() / MEAN_OF
+    (wanted,) = torch.autograd.grad(total, guess)
+    assert mean.weight is not None
+    ((mean.weight * (guess - mean.target).square()).sum()).backward()
+    torch.testing.assert_close(guess.grad, wanted)
+
+
+def test_a_share_of_the_worlds_examples_is_of_pure_noise(clips: Path) -> None:
+    spec = tiny("base", pure_noise=0.4, subject_weight=1.0)
+    part = spec.stage("base")
+    found = [bool(WorldDataset(spec, part, 100)[k].pure) for k in range(100)]
+    assert 25 <= sum(found) <= 55
+    other = tiny("base", subject_weight=1.0)
+    plain = WorldDataset(other, other.stage("base"), 100)
+    k = found.index(False)
+    assert torch.equal(plain[k].target, WorldDataset(spec, part, 100)[k].target)
+    folder = FolderSource.open(spec, "base", clips)
+    assert not any(StageDataset(spec, part, folder, 9)[k].pure for k in range(9))
+    mixed = MixedSource(folder, WorldSource(spec, part), 0.5)
+    examples = [StageDataset(spec, part, mixed, 40)[k] for k in range(40)]
+    assert any(e.pure for e in examples)
+    assert not any(e.pure and not e.old for e in examples)
+    assert collate(examples).pure is not None
+
+
+def test_only_a_base_has_pure_noise() -> None:
+    data = tiny("bridge").model_dump(mode="json")
+    data["stages"][1]["training"]["pure_noise"] = 1.0
+    with pytest.warns(SpecWarning, match=r"pure_noise has no effect on a bridge"):
+        spec = CascadeSpec.from_dict(data)
+    assert not WorldDataset(spec, spec.stage("bridge"), 1)[0].pure
 
 
 def test_windows_of_a_bridge_begin_with_a_known_frame() -> None:

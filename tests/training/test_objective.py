@@ -88,6 +88,17 @@ def test_text_is_dropped_as_often_as_asked(share: float) -> None:
     assert set(heard.captions) <= {"", "a ball"}
 
 
+def test_examples_of_pure_noise_are_seen_at_sigma_one() -> None:
+    spec = tiny("base", pure_noise=0.5)
+    rule, batch = make_stage(spec.stage("base")), batch_of(spec, "base", 24)
+    network = rule.build_network(8)
+    with torch.no_grad():
+        _, sigma = stage_loss(rule, network, batch, Heard(), Draws.of(1, range(24)))  # type: ignore[arg-type]
+    assert batch.pure is not None
+    assert batch.pure.any()
+    assert torch.equal(sigma == 1.0, batch.pure)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_a_share_of_a_refiners_examples_are_its_first_step(
     share: float, monkeypatch: pytest.MonkeyPatch

@@ -17,6 +17,10 @@ class Recipe(BaseModel):
     ``repeats`` is how many examples of a batch show the same clip, each at a noise level of its own
     (Hoffer et al. 2020, "Augment your batch"): a GPU learns faster than clips are drawn for it.
     ``degradation`` is the probability that their input is blurred, compressed or tinted.
+    ``pure_noise`` is the share of a base's examples at σ = 1, where the best prediction is the mean
+    of all clips of the caption. Their target is the mean of many that the world draws of it: the
+    gradient's expectation is that of one clip, and its variance far less (Xu et al. 2023, "Stable
+    target field"), which is what words for small motions are learnt by.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,6 +38,9 @@ class Recipe(BaseModel):
     clip_norm: float = Field(1.0, gt=0.0)
     shift: float = Field(1.0, gt=0.0, description="training σ, moved to the noisy side")
     sigma_std: float = Field(1.0, gt=0.0, description="spread of the logit-normal σ")
+    pure_noise: float = Field(
+        0.0, ge=0.0, le=1.0, description="share of examples at σ = 1, of the mean of many clips"
+    )
     text_dropout: float = Field(0.1, ge=0.0, le=1.0)
     huber: float = Field(0.0, ge=0.0, description="c of a pseudo-Huber loss; 0: squared error")
     lpips: float = Field(0.0, ge=0.0, description="weight of how it looks (LPIPS) beside the error")
@@ -94,12 +101,19 @@ class Recipe(BaseModel):
         if kind == "base":
             idle = "training.crop has no effect on a base, which composes whole pictures: remove it"
             return [] if self.crop is None else [idle]
+        said = []
+        if self.pure_noise > 0.0:
+            said.append(
+                f"training.pure_noise has no effect on a {kind}, which never has to make a clip of "
+                "noise alone: remove it"
+            )
         low, high = self.augmentation
         if low <= noise <= high:
-            return []
+            return said
         return [
+            *said,
             f"training.augmentation {[low, high]} does not hold noise_augmentation {noise:g}, a "
-            "noise that the network then never saw: widen it, or change that"
+            "noise that the network then never saw: widen it, or change that",
         ]
 
 
@@ -125,5 +139,10 @@ class StudentSpec(BaseModel):
             said.append(
                 "student.training.muon_lr has no effect, since a student's changes all learn at "
                 "adam_lr: remove it"
+            )
+        if self.training.pure_noise > 0.0:
+            said.append(
+                "student.training.pure_noise has no effect, since a student is taught on its own "
+                "levels: remove it"
             )
         return said

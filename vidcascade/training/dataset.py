@@ -19,7 +19,10 @@ from vidcascade.cascade.registry import make_stage
 from vidcascade.cascade.spec import CascadeSpec, StageSpec
 from vidcascade.cascade.stage import Conditioning, resize
 from vidcascade.training.degrade import degrade
-from vidcascade.training.sources import ClipSource, WorldSource
+from vidcascade.training.sources import ClipSource, Drawn, WorldSource
+
+MEAN_OF = 32  # clips in the target of an example of pure noise
+_PURE = 6  # streams 0 to 5 of the same numbers are drawn from elsewhere
 
 
 @dataclass
@@ -38,6 +41,8 @@ class Example:
             (B, n, 3, h, w), where it was asked for.
         corner: top and left of the target in the whole frame, pixels, (B, 2), with ``previous``.
         old: whether it is one of the old clips among new ones, bool (B,).
+        pure: whether it is seen at σ = 1 alone, where the target is a mean of many clips, bool
+            (B,).
     """
 
     target: Tensor
@@ -49,6 +54,7 @@ class Example:
     previous: Tensor | None = None
     corner: Tensor | None = None
     old: Tensor | None = None
+    pure: Tensor | None = None
 
     def to(self, device: torch.device) -> Example:
         """Everything that a network reads on that device; ``previous`` stays where it is."""
@@ -62,6 +68,7 @@ class Example:
             self.previous,
             self.corner,
             None if self.old is None else self.old.to(device),
+            None if self.pure is None else self.pure.to(device),
         )
 
     def repeated(self, times: int) -> Example:
@@ -127,19 +134,13 @@ class StageDataset(Dataset[Example]):
         chosen = self._frames(choices, stride)
         times = [stride * k / self.rate for k in chosen]
         drawn = self.source.draw(number, self.stage.size, times, clip)
-        target = to_video(drawn.frames)
-        weight = None
-        emphasis = self.stage.training.subject_weight
-        if emphasis > 0:
-            # Where the subject is not known, all of the picture counts alike.
-            weight = torch.ones_like(target[:, :, :1])
-            if drawn.cover is not None:
-                mask = torch.from_numpy(np.ascontiguousarray(drawn.cover))[None, :, None]
-                weight = 1 + emphasis * mask
-                weight = weight / weight.mean()
+        target, weight = to_video(drawn.frames), self._weigh(drawn)
+        pure = drawn.anew and self._is_pure(number)
+        if pure:
+            target, weight = self._mean(number, drawn, times, clip)
         positions = torch.tensor(chosen, dtype=torch.float32)[None]
         example = Example(target, weight, positions, [drawn.caption], None, torch.zeros(1))
-        example.old = torch.tensor([drawn.old])
+        example.old, example.pure = torch.tensor([drawn.old]), torch.tensor([pure])
         if self.before is not None:
             size = self.stage.size if done else self.before.size
             previous = self._shrunken(target, size)
@@ -148,6 +149,43 @@ class StageDataset(Dataset[Example]):
                 example.previous = previous
             self._crop(example, choices)
         return example
+
+    def _weigh(self, drawn: Drawn) -> Tensor | None:
+        """What each pixel's error counts, (1, T, 1, H, W); None if all count alike."""
+        emphasis = self.stage.training.subject_weight
+        if emphasis == 0:
+            return None
+        if drawn.cover is None:
+            # Where the subject is not known, all of the picture counts alike.
+            return torch.ones(1, len(drawn.frames), 1, *drawn.frames.shape[1:3])
+        mask = torch.from_numpy(np.ascontiguousarray(drawn.cover))[None, :, None]
+        weight = 1 + emphasis * mask
+        return weight / weight.mean()
+
+    def _is_pure(self, number: int) -> bool:
+        share = self.stage.training.pure_noise if self.stage.kind == "base" else 0.0
+        return share > 0.0 and np.random.default_rng((self.seed, number, _PURE)).random() < share
+
+    def _mean(
+        self, number: int, drawn: Drawn, times: list[float], rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor | None]:
+        """Mean of many clips of the caption, and of their weights, by which it is weighed.
+
+        So the squared error to it has, but for a constant, the mean of the errors to them all.
+        """
+        total: Tensor | float = 0.0
+        weights: Tensor | float = 0.0
+        for _ in range(MEAN_OF):
+            weight = self._weigh(drawn)
+            counts = torch.ones(()) if weight is None else weight
+            total, weights = total + counts * to_video(drawn.frames), weights + counts
+            # Of a mixed source it may be another's this time.
+            again = self.source.draw(number, self.stage.size, times, rng)
+            drawn = again if again.caption == drawn.caption else drawn
+        assert isinstance(total, Tensor)
+        assert isinstance(weights, Tensor)
+        everywhere = self.stage.training.subject_weight > 0
+        return total / weights, weights / MEAN_OF if everywhere else None
 
     def _frames(self, rng: np.random.Generator, stride: int) -> list[int]:
         total, wanted = len(range(0, self.stage.frames, stride)), self.stage.training.frames
@@ -227,6 +265,7 @@ def collate(items: list[Example]) -> Example:
         _joined([item.previous for item in items]),
         _joined([item.corner for item in items]),
         _joined([item.old for item in items]),
+        _joined([item.pure for item in items]),
     )
 
 

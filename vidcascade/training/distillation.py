@@ -131,8 +131,10 @@ class _Distillation(StageRun):
         # What learning starts from: changes for the steps above the last, and its own, if any.
         self.above: dict[str, Tensor] = {}
         self.last: dict[str, Tensor] = {}
-        # The student's recipe, where the trainer looks for one.
-        taught = stage.model_copy(update={"training": student.training})
+        # The student's recipe, where the trainer looks for one; it learns at its own levels, from
+        # clips as they are.
+        recipe = student.training.model_copy(update={"pure_noise": 0.0})
+        taught = stage.model_copy(update={"training": recipe})
         stages = tuple(taught if s is stage else s for s in spec.stages)
         if settings.compile:
             allow_compiling()

@@ -105,6 +105,8 @@ def stage_loss(
         noise = _share_noise(noise, stage.spec.smoothing.noise_correlation, draws)
     device = batch.target.device
     sigma, noise = sigma.to(device), noise.to(device)
+    if batch.pure is not None:
+        sigma = torch.where(batch.pure, 1.0, sigma)
     states = mask = None
     if text is not None:
         captions = ["" if d else c for d, c in zip(dropped, batch.captions, strict=True)]
