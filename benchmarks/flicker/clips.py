@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vidcascade.errors import VidCascadeError
+
 __all__ = ["FAULTS", "MOTIONS", "TEXTURES", "Recipe", "canvas", "inject", "moving", "photo"]
 
 Frames = NDArray[np.uint8]
@@ -60,7 +62,7 @@ def canvas(texture: str, seed: int = 0, size: tuple[int, int] = SIZE) -> Canvas:
             axes = (int(rng.integers(6, 40)), int(rng.integers(6, 40)))
             angle = float(rng.uniform(0, 180))
             cv2.ellipse(out, centre, axes, angle, 0, 360, colour, -1, cv2.LINE_AA)
-        out = cv2.GaussianBlur(out, (0, 0), 0.8)
+        out = np.asarray(cv2.GaussianBlur(out, (0, 0), 0.8), np.float32)
     else:
         raise ValueError(f"Texture {texture!r} is unknown.")
     return np.clip(out, 8, 247).astype(np.float32)
@@ -68,7 +70,10 @@ def canvas(texture: str, seed: int = 0, size: tuple[int, int] = SIZE) -> Canvas:
 
 def photo(path: Path, size: tuple[int, int] = SIZE) -> Canvas:
     """A photograph as a big picture, 1.8 times the frame."""
-    picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    stored = cv2.imread(str(path))
+    if stored is None:
+        raise VidCascadeError(f"{path} is no picture that can be read: take it out of the folder.")
+    picture = cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
     big = (int(size[0] * 1.8), int(size[1] * 1.8))
     scale = max(big[0] / picture.shape[0], big[1] / picture.shape[1])
     resized = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -149,7 +154,7 @@ def _swim(frames: Canvas, strength: float, seed: int) -> Canvas:
     out = np.empty_like(frames)
     for index, frame in enumerate(frames):
         shift = rng.normal(size=(height, width, 2)).astype(np.float32)
-        shift = cv2.GaussianBlur(shift, (0, 0), height / 16)
+        shift = np.asarray(cv2.GaussianBlur(shift, (0, 0), height / 16), np.float32)
         shift *= strength / shift.std()
         out[index] = cv2.remap(
             frame, x + shift[..., 0], y + shift[..., 1], cv2.INTER_CUBIC,

@@ -180,7 +180,7 @@ def draw(matrix: Matrix, measures: Sequence[str], path: Path) -> None:
     from matplotlib.patches import Rectangle
 
     motions = [m for m in MOTIONS if any(c.motion == m for c in matrix.cells)]
-    columns = [("none", 0.0, m) for m in motions]
+    columns: list[tuple[str, float, str | None]] = [("none", 0.0, m) for m in motions]
     columns += [(f, s, None) for f in FAULTS for s in matrix.strengths(f)]
     grid = np.zeros((len(measures), len(columns)))
     for row, measure in enumerate(measures):

@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.common import in_one_sentence
 from benchmarks.flicker.clips import FAULTS, FPS, SIZE, TEXTURES, canvas, inject, moving, photo
 from vidcascade.metrics.composite import CAUSES
 from vidcascade.metrics.flicker import vbench_temporal_flickering, warping_error
@@ -55,9 +56,9 @@ def contents(photos: Path | None, clips: Path | None) -> Iterator[tuple[str, str
         # Every n-th of the sorted names: a choice that does not look at the pictures.
         names = sorted(photos.glob("*.jpg"))
         chosen = names[:: max(1, len(names) // _PHOTOS)][:_PHOTOS]
-        for index, name in enumerate(chosen):
+        for index, file in enumerate(chosen):
             motion = _MOVES[index % 5]
-            yield name.stem, motion, moving(photo(name), motion, FRAMES)
+            yield file.stem, motion, moving(photo(file), motion, FRAMES)
     if clips is not None:
         for name, first in _REAL:
             yield name, "real", _excerpt(clips / name, first)
@@ -167,8 +168,9 @@ def _known(path: Path) -> dict[tuple[str, str, str, float], dict[str, float]]:
         return {_key(row): {n: float(row[n]) for n in _RATED} for row in csv.DictReader(handle)}
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Rate all clips and write the table."""
+@in_one_sentence
+def main(arguments: list[str] | None = None) -> int:
+    """Rate all clips and write the table; the exit status."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--clips", type=Path)
@@ -205,7 +207,8 @@ def main(arguments: list[str] | None = None) -> None:
                 )
                 handle.flush()
                 print(content, motion, fault, strength, f"{row['jod']:.3f}", flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
