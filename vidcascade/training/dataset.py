@@ -134,10 +134,11 @@ class StageDataset(Dataset[Example]):
         chosen = self._frames(choices, stride)
         times = [stride * k / self.rate for k in chosen]
         drawn = self.source.draw(number, self.stage.size, times, clip)
-        target, weight = to_video(drawn.frames), self._weigh(drawn)
-        pure = drawn.anew and self._is_pure(number)
+        pure = drawn.more is not None and self._is_pure(number)
         if pure:
             target, weight = self._mean(number, drawn, times, clip)
+        else:
+            target, weight = to_video(drawn.frames), self._weigh(drawn)
         positions = torch.tensor(chosen, dtype=torch.float32)[None]
         example = Example(target, weight, positions, [drawn.caption], None, torch.zeros(1))
         example.old, example.pure = torch.tensor([drawn.old]), torch.tensor([pure])
@@ -173,19 +174,17 @@ class StageDataset(Dataset[Example]):
 
         So the squared error to it has, but for a constant, the mean of the errors to them all.
         """
-        total: Tensor | float = 0.0
-        weights: Tensor | float = 0.0
-        for _ in range(MEAN_OF):
-            weight = self._weigh(drawn)
-            counts = torch.ones(()) if weight is None else weight
-            total, weights = total + counts * to_video(drawn.frames), weights + counts
-            # Of a mixed source it may be another's this time.
-            again = self.source.draw(number, self.stage.size, times, rng)
-            drawn = again if again.caption == drawn.caption else drawn
-        assert isinstance(total, Tensor)
-        assert isinstance(weights, Tensor)
-        everywhere = self.stage.training.subject_weight > 0
-        return total / weights, weights / MEAN_OF if everywhere else None
+        assert drawn.more is not None
+        clips = [drawn]
+        for _ in range(MEAN_OF - 1):
+            clips.append(drawn.more.draw(number, self.stage.size, times, rng))
+        videos = torch.cat([to_video(clip.frames) for clip in clips])
+        found = [self._weigh(clip) for clip in clips]
+        if found[0] is None:
+            return videos.mean(0, keepdim=True), None
+        weights = torch.cat([weight for weight in found if weight is not None])
+        total = weights.sum(0, keepdim=True)
+        return (weights * videos).sum(0, keepdim=True) / total, total / MEAN_OF
 
     def _frames(self, rng: np.random.Generator, stride: int) -> list[int]:
         total, wanted = len(range(0, self.stage.frames, stride)), self.stage.training.frames

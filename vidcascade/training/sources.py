@@ -34,14 +34,14 @@ class Drawn:
         caption: what they show; may be empty.
         cover: the subject's alpha, float32 (T, size, size) in [0, 1], where it is known.
         old: whether it is one of the old clips of a :class:`MixedSource`.
-        anew: whether the same number, drawn again, gives another clip of this caption.
+        more: what draws other clips of this caption by the same number, where something does.
     """
 
     frames: NDArray[np.uint8]
     caption: str
     cover: NDArray[np.float32] | None = None
     old: bool = False
-    anew: bool = False
+    more: ClipSource | None = None
 
 
 class ClipSource(Protocol):
@@ -105,9 +105,9 @@ class WorldSource:
         described = self._describe(number)
         scene = self.world.scene(described, int(rng.integers(2**62)), self.duration)
         if not self.covers:
-            return Drawn(self.world.render(scene, size, times), described.caption, anew=True)
+            return Drawn(self.world.render(scene, size, times), described.caption, more=self)
         frames, cover = self.world.render_with_mask(scene, size, times)
-        return Drawn(frames, described.caption, cover, anew=True)
+        return Drawn(frames, described.caption, cover, more=self)
 
     def _describe(self, number: int) -> Description:
         """Description ``number`` or, where chance rejects it for want of emphasis, another one.
